@@ -1,0 +1,171 @@
+"""What a plug-in declares: one frozen dataclass per kind of component. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+TASKS = ("restoration", "translation", "semantic-segmentation", "instance-segmentation", "regression", "generation")
+Task = Literal["restoration", "translation", "semantic-segmentation", "instance-segmentation", "regression", "generation"]
+
+
+class ComponentConfig(BaseModel):
+    """Settings of a component. Unknown settings are errors; values cannot change after validation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Component:
+    """Anything that a user chooses by name.
+
+    Attributes:
+        name: what the user types: lower case, words joined by '-', unique within its kind.
+        summary: one line for `im2im list`.
+        config: the settings, a pydantic model; importing it must load no torch.
+        factory: builds the component: `factory(config, **what_the_core_passes)`; heavy imports belong inside it.
+    """
+
+    kind: ClassVar[str]
+    name: str
+    summary: str
+    config: type[ComponentConfig] = ComponentConfig
+    factory: Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reader(Component):
+    """`factory(config) -> ReadImage`. Among readers of one suffix the highest priority is tried first."""
+
+    kind: ClassVar[str] = "reader"
+    suffixes: tuple[str, ...]
+    priority: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Writer(Component):
+    """`factory(config) -> ImageWriter`. Among writers of one suffix the highest priority is taken."""
+
+    kind: ClassVar[str] = "writer"
+    suffixes: tuple[str, ...]
+    priority: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset(Component):
+    """`factory(config, *, load, preprocessing, augmentation, spatial_dims, seed, cache_dir) -> LightningDataModule`.
+
+    Attributes:
+        tasks: tasks it can serve; empty means all.
+        inspect: `inspect(config, load) -> DataFacts`: what the data are, found without loading torch.
+    """
+
+    kind: ClassVar[str] = "dataset"
+    tasks: tuple[Task, ...] = ()
+    inspect: Callable[..., Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transform(Component):
+    """`factory(config, *, spatial_dims) -> callable` from one sample dict to the next."""
+
+    kind: ClassVar[str] = "transform"
+    random: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Network(Component):
+    """`factory(config, *, spatial_dims, in_channels, out_channels) -> nn.Module`."""
+
+    kind: ClassVar[str] = "network"
+    spatial_dims: tuple[int, ...] = (2, 3)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model(Component):
+    """`factory(config, *, network, loss, optimizer, scheduler, spatial_dims, in_channels, target_channels)`.
+
+    Attributes:
+        task: what it is trained for.
+        spatial_dims: 2, 3 or both.
+        defaults: a partial run configuration that lies above the defaults of the core and below everything else.
+        target_channels: numbers of target channels it accepts; empty means any.
+    """
+
+    kind: ClassVar[str] = "model"
+    task: Task
+    spatial_dims: tuple[int, ...] = (2, 3)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    target_channels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loss(Component):
+    """`factory(config, *, spatial_dims) -> nn.Module` mapping (prediction, target, costmap=None) to a scalar."""
+
+    kind: ClassVar[str] = "loss"
+    tasks: tuple[Task, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trainer(Component):
+    """`factory(config) -> ModelTrainer`."""
+
+    kind: ClassVar[str] = "trainer"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Postprocessor(Component):
+    """`factory(config, *, spatial_dims) -> callable` from a prediction array (K, [Z], Y, X) to a result array.
+
+    Attributes:
+        tasks: tasks it can serve; empty means all.
+        halo: pixels of context that a block needs around itself, from the settings; None: it needs the whole image.
+        merges: how results of neighbouring blocks are joined: "crop" (no objects), or "labels" (objects are matched).
+    """
+
+    kind: ClassVar[str] = "postprocessor"
+    tasks: tuple[Task, ...] = ()
+    halo: Callable[[Any], int | None] = field(default=lambda config: 0)
+    merges: Literal["crop", "labels"] = "crop"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric(Component):
+    """`factory(config) -> callable` mapping arrays (prediction, target) to named figures.
+
+    Attributes:
+        tasks: tasks it can serve; empty means all.
+        higher_is_better: which way is good.
+        primary: the figure that ranks cases and epochs when the metric yields several.
+    """
+
+    kind: ClassVar[str] = "metric"
+    tasks: tuple[Task, ...] = ()
+    higher_is_better: bool = True
+    primary: str = ""
+
+
+def _not_built(*args: Any, **kwargs: Any) -> None:
+    """A preset is a piece of configuration: there is nothing to build."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset(Component):
+    """A named partial run configuration for one kind of data."""
+
+    kind: ClassVar[str] = "preset"
+    task: Task
+    settings: Mapping[str, Any]
+    factory: Callable[..., Any] = _not_built
+
+
+KINDS: Mapping[str, type[Component]] = {
+    kind.kind: kind
+    for kind in (
+        Reader, Writer, Dataset, Transform, Network, Model, Loss, Trainer, Postprocessor, Metric, Preset,
+    )
+}  # fmt: skip
