@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,7 +46,7 @@ class Image:
             raise DataError(f"axes '{self.axes}' do not fit an array of shape {tuple(self.data.shape)}")
         if len(set(self.axes)) != len(self.axes) or set(self.axes) - set(AXES):
             raise DataError(f"axes '{self.axes}' are not a selection of '{AXES}'", "name each axis once")
-        object.__setattr__(self, "pixel_size", MappingProxyType(dict(self.pixel_size)))
+        object.__setattr__(self, "pixel_size", dict(self.pixel_size))
         object.__setattr__(self, "channel_names", tuple(self.channel_names))
 
     @property
