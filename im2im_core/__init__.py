@@ -1,0 +1,70 @@
+"""The names that a plug-in author imports. Loads pydantic and pluggy when one of them is used, and never torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from im2im_core.components import (
+        Component,
+        ComponentConfig,
+        Dataset,
+        Loss,
+        Metric,
+        Model,
+        Network,
+        Postprocessor,
+        Preset,
+        Reader,
+        Trainer,
+        Transform,
+        Writer,
+    )
+    from im2im_core.errors import BundleError, ComponentError, ConfigError, DataError, Im2imError, OutputError
+    from im2im_core.files import write_beside
+    from im2im_core.hookspecs import API_VERSION, hookimpl
+    from im2im_core.image import Image
+    from im2im_core.interfaces import DataFacts, Sample, TrainingResult
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "API_VERSION",
+    "BundleError",
+    "Component",
+    "ComponentConfig",
+    "ComponentError",
+    "ConfigError",
+    "DataError",
+    "DataFacts",
+    "Dataset",
+    "Im2imError",
+    "Image",
+    "Loss",
+    "Metric",
+    "Model",
+    "Network",
+    "OutputError",
+    "Postprocessor",
+    "Preset",
+    "Reader",
+    "Sample",
+    "Trainer",
+    "TrainingResult",
+    "Transform",
+    "Writer",
+    "__version__",
+    "hookimpl",
+    "write_beside",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The command line imports this package too, and must not wait for pydantic to print its help.
+    if name in __all__:
+        from im2im_core import components, errors, files, hookspecs, image, interfaces
+
+        for module in (components, errors, files, hookspecs, image, interfaces):
+            if name in vars(module):
+                return vars(module)[name]
+    raise AttributeError(f"module 'im2im_core' has no attribute '{name}'")

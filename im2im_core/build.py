@@ -1,0 +1,144 @@
+"""From a validated configuration to objects, by calling factories. The first module where torch may load."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from im2im_core.config import Choice, RunConfig
+from im2im_core.interfaces import DataFacts, ModelTrainer, NetworkBuilder, NumpyArray, ReadImage, Sample, ScoreArrays
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningDataModule, LightningModule
+    from torch import nn
+
+Step = Callable[[Sample], Sample]
+
+
+def call_factory(choice: Choice, **available: Any) -> Any:
+    """Build a component. A factory receives those of the available named arguments that its signature names."""
+    parameters = inspect.signature(choice.component.factory).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return choice.component.factory(choice.config, **available)
+    wanted = {parameter.name for parameter in parameters}
+    return choice.component.factory(choice.config, **{key: available[key] for key in available if key in wanted})
+
+
+def build_steps(choices: Iterable[Choice], spatial_dims: int) -> list[Step]:
+    """Transforms in their order."""
+    return [call_factory(choice, spatial_dims=spatial_dims) for choice in choices]
+
+
+class Compose:
+    """Transforms one after the other. A class, so that data-loading workers can be sent a copy."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = tuple(steps)
+
+    def __call__(self, sample: Sample) -> Sample:
+        for step in self.steps:
+            sample = step(sample)
+        return sample
+
+
+def build_data(
+    config: RunConfig, facts: DataFacts, load: ReadImage, cache_dir: Path, fingerprint: str
+) -> LightningDataModule:
+    """The data module, with preprocessing and augmentation handed to it."""
+    data: LightningDataModule = call_factory(
+        config.dataset,
+        load=load,
+        preprocessing=Compose(build_steps(config.preprocessing, facts.spatial_dims)),
+        augmentation=Compose(build_steps(config.augmentation, facts.spatial_dims)),
+        spatial_dims=facts.spatial_dims,
+        seed=config.seed,
+        cache_dir=cache_dir,
+        fingerprint=fingerprint,
+        task=config.model.component.task,
+    )
+    return data
+
+
+def build_network(config: RunConfig, spatial_dims: int) -> NetworkBuilder:
+    """`network(in_channels, out_channels)`, since the model knows how many outputs it needs."""
+
+    def network(in_channels: int, out_channels: int) -> nn.Module:
+        built: nn.Module = call_factory(
+            config.network,
+            spatial_dims=spatial_dims,
+            in_channels=in_channels,
+            out_channels=out_channels,
+            model=config.model.config,
+        )
+        return built
+
+    return network
+
+
+def build_model(
+    config: RunConfig, *, spatial_dims: int, in_channels: int, target_channels: int, training: bool
+) -> LightningModule:
+    """The model; without loss, optimizer and scheduler when it is for prediction."""
+    loss = optimizer = scheduler = None
+    if training:
+        loss = call_factory(config.loss, spatial_dims=spatial_dims, model=config.model.config)
+        optimizer = call_factory(config.optimizer)
+        scheduler = call_factory(config.scheduler) if config.scheduler else None
+    model: LightningModule = call_factory(
+        config.model,
+        network=build_network(config, spatial_dims),
+        loss=loss,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        target_channels=target_channels,
+    )
+    return model
+
+
+def build_trainer(config: RunConfig) -> ModelTrainer:
+    """The trainer."""
+    trainer: ModelTrainer = call_factory(config.trainer)
+    return trainer
+
+
+def build_postprocessing(config: RunConfig, spatial_dims: int) -> Callable[[NumpyArray], NumpyArray]:
+    """Post-processors in their order, from a prediction (K, [Z], Y, X) to the result."""
+    steps = [call_factory(c, spatial_dims=spatial_dims, model=config.model.config) for c in config.postprocessing]
+
+    def postprocess(prediction: NumpyArray) -> NumpyArray:
+        for step in steps:
+            prediction = step(prediction)
+        return prediction
+
+    return postprocess
+
+
+def build_metrics(choices: Iterable[Choice]) -> dict[str, ScoreArrays]:
+    """Metrics by name."""
+    return {choice.name: call_factory(choice) for choice in choices}
+
+
+def build_validation(config: RunConfig, spatial_dims: int) -> Callable[[NumpyArray, NumpyArray], dict[str, float]]:
+    """Figures of one validation subject: the result that a user would get against the target."""
+    postprocess = build_postprocessing(config, spatial_dims)
+    metrics = build_metrics(config.metrics)
+
+    def validate(prediction: NumpyArray, target: NumpyArray) -> dict[str, float]:
+        result = postprocess(prediction)
+        if result.ndim < target.ndim:
+            target = target[0]
+        return {key: value for metric in metrics.values() for key, value in metric(result, target).items()}
+
+    return validate
+
+
+def monitored(config: RunConfig) -> tuple[str, bool] | None:
+    """Which validation figure decides on the best epoch, and whether higher is better; None: the validation loss."""
+    for choice in config.metrics:
+        if choice.component.primary:
+            return f"val_{choice.component.primary}", choice.component.higher_is_better
+    return None

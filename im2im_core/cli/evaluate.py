@@ -1,0 +1,181 @@
+"""`im2im evaluate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from im2im_core.config import Choice
+    from im2im_core.evaluation import Evaluation
+    from im2im_core.image import Image
+    from im2im_core.interfaces import ReadImage, ScoreArrays
+    from im2im_core.matching import Matches
+    from im2im_core.registry import Registry
+
+LABELS, CLASSES, IMAGES = ("average-precision",), ("dice", "iou"), ("psnr", "ssim", "pearson", "mae")
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="Folder of predictions, or one of them.")],
+    targets: Annotated[str, typer.Argument(help="Folder or CSV of targets, in any of the training layouts.")],
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", help="Metric, may be repeated; chosen by the data when left out.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the report; PREDICTIONS-evaluation when left out.", show_default=False)
+    ] = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="For labels: Otsu with distance-transform watershed beside it.")
+    ] = True,
+) -> None:
+    """Compare predictions with targets and write a report."""
+    from im2im_core.registry import Registry
+
+    registry = Registry.discover()
+    folder = out or predictions.parent / f"{predictions.name}-evaluation"
+    result = run_evaluation(registry, predictions, targets, metric or [], folder, baseline=baseline)
+    for path, message in result.errors.items():
+        typer.echo(f"error: '{path}': {message}", err=True)
+    for path in result.unmatched_predictions:
+        typer.echo(f"no target for prediction '{path}'", err=True)
+    for path in result.unmatched_targets:
+        typer.echo(f"no prediction for target '{path}'", err=True)
+    if result.errors or result.unmatched_targets:
+        raise typer.Exit(1)
+
+
+def run_evaluation(
+    registry: Registry,
+    predictions: Path,
+    targets: str,
+    names: Sequence[str],
+    folder: Path,
+    *,
+    baseline: bool = True,
+    run_dir: Path | None = None,
+    title: str = "Evaluation",
+) -> Evaluation:
+    """Judge, print the table, and write figures and report into `folder`."""
+    from im2im_core.baseline import otsu_watershed
+    from im2im_core.build import build_metrics
+    from im2im_core.cli.console import console
+    from im2im_core.cli.report import write
+    from im2im_core.evaluation import evaluate_baseline, write_evaluation
+    from im2im_core.evaluation import evaluate as judge
+    from im2im_core.files import check_writable
+    from im2im_core.formats import image_loader, known_suffixes
+    from im2im_core.matching import match_predictions
+
+    load = image_loader(registry)
+    matches = match_predictions(predictions, find_pairs(targets, known_suffixes(registry)), known_suffixes(registry))
+    check_writable(folder)
+    choices = choose_metrics(registry, names or guess_metrics(matches, load))
+    metrics = build_metrics(choices)
+    primary = next(((c.component.primary, c.component.higher_is_better) for c in choices if c.component.primary), None)
+    with _Bar("evaluating") as bar:
+        result = judge(matches, metrics, load, bar, primary=primary, method="prediction")
+    beside = None
+    if baseline and any(choice.component.name in LABELS for choice in choices):
+        with _Bar("baseline") as bar:
+            beside = evaluate_baseline(
+                matches.pairs, metrics, load, otsu_watershed, bar, primary=primary, method="Otsu + watershed"
+            )
+    write_evaluation(result, folder)
+    print_table(result, beside)
+    page = write(folder, title=title, evaluation=result, baseline=beside, run_dir=run_dir, load=load)
+    console().print(f"report: {page}", highlight=False)
+    return result
+
+
+def find_pairs(targets: str, suffixes: Sequence[str]) -> list[tuple[str, Path | None, Path]]:
+    """(stem, image, target) of a training layout, or of a plain folder of targets without images."""
+    from im2im_core.errors import DataError
+    from im2im_core.layouts import find_subjects, find_targets
+
+    try:
+        return [(subject.stem, subject.image, subject.target) for subject in find_subjects(targets) if subject.target]
+    except DataError:
+        return [(stem, None, path) for stem, path in find_targets(targets, suffixes)]
+
+
+def choose_metrics(registry: Registry, names: Iterable[str]) -> list[Choice]:
+    """Metrics by name with their default settings.
+
+    Raises:
+        ComponentError: unknown metric.
+    """
+    from im2im_core.config import Choice
+
+    found = [(name, registry.get("metric", name)) for name in names]
+    return [Choice(name, entry.plugin, entry.component, entry.component.config()) for name, entry in found]
+
+
+def guess_metrics(matches: Matches, load: ReadImage) -> Sequence[str]:
+    """Metrics that suit the first readable pair: of labels, of classes, or of images."""
+    from im2im_core.errors import DataError
+
+    for pair in matches.pairs:
+        try:
+            arrays = [_middle(load(path)) for path in (pair.prediction, pair.target)]
+        except DataError:
+            continue
+        if not all(_is_map(array) for array in arrays):
+            return IMAGES
+        return CLASSES if all(array.max() <= 1 for array in arrays) else LABELS
+    return LABELS
+
+
+def _middle(image: Image) -> Any:
+    """One plane from the middle of the image."""
+    import numpy as np
+
+    index = tuple(slice(None) if axis in "YX" else size // 2 for axis, size in zip(image.axes, image.shape, strict=True))
+    return np.asarray(image.data[index])
+
+
+def _is_map(array: Any) -> bool:
+    """Labels and classes are whole numbers and flat inside an object; an image has noise."""
+    return array.dtype.kind in "uib" and float((array[..., 1:] == array[..., :-1]).mean()) > 0.75
+
+
+def print_table(result: Evaluation, baseline: Evaluation | None) -> None:
+    """Figures averaged over images."""
+    from rich.table import Table
+
+    from im2im_core.cli.console import console
+
+    title = f"{len(result.cases)} images, figures averaged over images"
+    columns = ["metric", result.method or "prediction"] + ([baseline.method] if baseline else [])
+    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, value in result.mean.items():
+        row = [name, f"{value:.4f}"]
+        if baseline:
+            row.append(f"{baseline.mean[name]:.4f}" if name in baseline.mean else "")
+        table.add_row(*row)
+    console().print(table)
+
+
+class _Bar:
+    """A rich progress bar as the callback `progress(done, total)`."""
+
+    def __init__(self, description: str) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        terminal = Console(stderr=True)
+        self._progress = Progress(console=terminal, disable=not terminal.is_terminal, transient=True)
+        self._task = self._progress.add_task(description, total=None)
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        self._progress.update(self._task, completed=done, total=total)

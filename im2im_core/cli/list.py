@@ -1,0 +1,88 @@
+"""`im2im list`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from im2im_core.registry import Registry
+
+BORROWED_KINDS = ("optimizer", "scheduler")
+
+
+def list_components(
+    kind: Annotated[
+        str | None, typer.Argument(help="readers, models, networks, losses, presets, ...; all when left out.", show_default=False)
+    ] = None,
+) -> None:
+    """List what the installed plug-ins bring."""
+    from rich.table import Table
+
+    from im2im_core.cli.console import console
+    from im2im_core.components import KINDS
+    from im2im_core.registry import Registry
+
+    registry = Registry.discover()
+    kinds = [*KINDS, *BORROWED_KINDS] if kind is None else [kind_of(kind)]
+    terminal = console()
+    for each in kinds:
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True, style="bold")
+        table.add_column()
+        table.add_column(no_wrap=True, style="dim")
+        for name, summary, provider in _rows(registry, each, everything=kind is not None):
+            table.add_row(f"  {name}", summary, provider)
+        terminal.print(f"[underline]{plural(each)}[/underline]")
+        terminal.print(table if table.row_count else "  none installed")
+    _warn_of_broken(registry)
+
+
+def kind_of(text: str) -> str:
+    """The kind that a person means by 'losses', 'loss' or 'metrics'.
+
+    Raises:
+        ComponentError: there is no such kind.
+    """
+    from difflib import get_close_matches
+
+    from im2im_core.components import KINDS
+    from im2im_core.errors import ComponentError
+
+    names = {form: kind for kind in (*KINDS, *BORROWED_KINDS) for form in (kind, plural(kind))}
+    names["postprocessing"] = "postprocessor"
+    if text not in names:
+        near = get_close_matches(text, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else "kinds: " + ", ".join(plural(kind) for kind in KINDS)
+        raise ComponentError(f"unknown kind '{text}'", hint)
+    return names[text]
+
+
+def plural(kind: str) -> str:
+    """'loss' to 'losses'."""
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
+
+
+def _rows(registry: Registry, kind: str, *, everything: bool) -> list[tuple[str, str, str]]:
+    from im2im_core.borrowed import borrowed_names
+
+    entries = registry.components(kind)
+    names = [entry.component.name for entry in entries]
+    rows = [
+        (c.name if names.count(c.name) == 1 else entry.qualified, c.summary, entry.plugin)
+        for entry in entries
+        for c in (entry.component,)
+    ]
+    borrowed = borrowed_names(kind) if everything or kind in BORROWED_KINDS else {}
+    library = "MONAI" if kind == "transform" else "torch"
+    rows += [(name, summary, library) for name, summary in borrowed.items()]
+    if kind == "transform" and not everything:
+        rows.append(("RandFlipd, ...", "MONAI's dictionary transforms by their own names: im2im list transforms", "MONAI"))
+    return rows
+
+
+def _warn_of_broken(registry: Registry) -> None:
+    for info in registry.plugins:
+        if info.state == "broken":
+            typer.echo(f"plug-in '{info.name}' is broken: {info.reason}", err=True)

@@ -1,0 +1,101 @@
+"""`im2im predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from im2im_core.cli import options
+
+if TYPE_CHECKING:
+    from im2im_core.errors import Im2imError
+    from im2im_core.registry import Registry
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="Bundle of a trained model, or the run that holds it.")],
+    images: Annotated[str, typer.Argument(help="An image, a folder, a glob pattern, or a CSV with a column 'image'.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the results.")],
+    suffix: Annotated[str, typer.Option("--suffix", help="Format of the results: .tiff, .ome.zarr, .npy, .png.")] = ".tiff",
+    device: options.Device = "auto",
+    window: Annotated[
+        str | None, typer.Option("--window", help="Pixels per window, one number or Y,X or Z,Y,X.", show_default=False)
+    ] = None,
+    overlap: Annotated[
+        float | None, typer.Option("--overlap", min=0, max=0.9, help="Share by which windows overlap.", show_default=False)
+    ] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Windows per forward pass.")] = 4,
+) -> None:
+    """Apply a trained model to images."""
+    from im2im_core.registry import Registry
+
+    failed = run_prediction(
+        Registry.discover(), bundle, images, out, suffix=suffix, device=device, window=window, overlap=overlap, batch=batch
+    )
+    report_failures(failed)
+
+
+def run_prediction(
+    registry: Registry,
+    bundle: Path,
+    images: str,
+    out: Path,
+    *,
+    suffix: str = ".tiff",
+    device: str = "auto",
+    window: str | None = None,
+    overlap: float | None = None,
+    batch: int = 4,
+) -> list[tuple[Path, Im2imError]]:
+    """Predict every image; returns those that could not be."""
+    from im2im_core.bundle import open_bundle
+    from im2im_core.cli.console import console, track
+    from im2im_core.errors import Im2imError
+    from im2im_core.files import check_writable
+    from im2im_core.formats import image_loader, image_writer, known_suffixes
+    from im2im_core.layouts import find_images
+
+    opened = open_bundle(bundle, registry)
+    found = find_images(images, suffixes=known_suffixes(registry))
+    sizes = window_sizes(window, opened.manifest.spatial_dims)
+    writer = image_writer(registry, Path(f"result{suffix}"))
+    check_writable(out)
+
+    from im2im_core.prediction import Predictor
+
+    predictor = Predictor(opened, device=device, window=sizes, overlap=overlap, batch=batch)
+    load = image_loader(registry, opened.config.reader)
+    failed: list[tuple[Path, Im2imError]] = []
+    for stem, path in track(found, "predicting", len(found)):
+        try:
+            writer.write(out / f"{stem}{suffix}", predictor.predict(load(path)))
+        except Im2imError as error:
+            failed.append((path, error))
+    console().print(f"{len(found) - len(failed)} of {len(found)} images predicted: {out}", highlight=False)
+    return failed
+
+
+def report_failures(failed: list[tuple[Path, Im2imError]]) -> None:
+    """Name the files that could not be used and end with exit code 1."""
+    for path, error in failed:
+        message = error.message if str(path) in error.message else f"'{path}': {error.message}"
+        typer.echo(f"error: {message}", err=True)
+        if error.hint:
+            typer.echo(f"hint: {error.hint}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def window_sizes(text: str | None, dims: int) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    sizes = sizes * dims if len(sizes) == 1 else sizes
+    if len(sizes) != dims or min(sizes) < 8:
+        raise typer.BadParameter(f"'{text}' is not one number or {dims} numbers of at least 8", param_hint="--window")
+    return sizes

@@ -1,0 +1,116 @@
+"""`im2im show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from im2im_core.components import Component
+
+
+def show(
+    what: Annotated[str, typer.Argument(help="A kind such as model or loss; or a bundle.")],
+    name: Annotated[str | None, typer.Argument(help="Name of a component of that kind.", show_default=False)] = None,
+) -> None:
+    """Show a component with its settings, or a bundle."""
+    from im2im_core.registry import Registry
+
+    registry = Registry.discover()
+    if name is None:
+        _show_bundle(Path(what))
+        return
+    from im2im_core.cli.list import kind_of
+    from im2im_core.config import find_component
+
+    found = find_component(registry, kind_of(what), name)
+    _show_component(found.component, found.plugin)
+
+
+def _show_component(component: Component, plugin: str) -> None:
+    import yaml
+    from rich.table import Table
+
+    from im2im_core.cli.console import console
+
+    terminal = console()
+    terminal.print(f"[bold]{component.name}[/bold] ({component.kind} of {plugin})", highlight=False)
+    terminal.print(component.summary, highlight=False, markup=False)
+    facts = {
+        "task": getattr(component, "task", None),
+        "tasks": ", ".join(getattr(component, "tasks", ()) or ()),
+        "dimensions": " and ".join(f"{n}D" for n in getattr(component, "spatial_dims", ())),
+        "suffixes": " ".join(getattr(component, "suffixes", ())),
+    }
+    for label, text in facts.items():
+        if text:
+            terminal.print(f"{label}: {text}", highlight=False, markup=False)
+    if component.config.model_fields:
+        table = Table("setting", "type", "default", "meaning", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for key, field in component.config.model_fields.items():
+            table.add_row(key, type_name(field.annotation), default_text(field), field.description or "")
+        terminal.print(table, markup=False)
+    for label in ("defaults", "settings"):
+        values = getattr(component, label, None)
+        if values:
+            terminal.print(f"\n{label} of the run:")
+            terminal.print(yaml.safe_dump(plain(values), sort_keys=False, default_flow_style=None), markup=False)
+
+
+def plain(value: Any) -> Any:
+    """Mappings and tuples as dicts and lists, which is what YAML can write."""
+    if hasattr(value, "items"):
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a user would say it."""
+    if get_origin(annotation) is None:
+        return "any" if annotation is Any else getattr(annotation, "__name__", str(annotation)).replace("NoneType", "none")
+    arguments = [a for a in get_args(annotation) if a is not ...]
+    origin = str(get_origin(annotation))
+    if "Literal" in origin:
+        return " | ".join(str(a) for a in arguments)
+    if "Annotated" in origin:
+        return type_name(arguments[0])
+    if "Union" in origin:
+        return " | ".join(dict.fromkeys(type_name(a) for a in arguments))
+    inside = ", ".join(type_name(a) for a in arguments)
+    return f"{getattr(get_origin(annotation), '__name__', origin)}[{inside}]".replace("tuple[", "list[")
+
+
+def default_text(field: FieldInfo) -> str:
+    """A default as it would stand in YAML."""
+    if field.is_required():
+        return "needed"
+    value = field.get_default(call_default_factory=True)
+    return "none" if value is None else str(value)
+
+
+def _show_bundle(path: Path) -> None:
+    import json
+
+    from im2im_core.bundle import MANIFEST, find_bundle
+    from im2im_core.cli.console import console
+    from im2im_core.errors import BundleError
+
+    folder = find_bundle(path)
+    try:
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BundleError(f"'{folder / MANIFEST}' is damaged: {error}", "copy the bundle again") from error
+    terminal = console()
+    terminal.print(f"[bold]{folder}[/bold]", highlight=False)
+    components = content.pop("components", [])
+    for key, value in content.items():
+        terminal.print(f"{key}: {value}", highlight=False, markup=False)
+    for entry in components:
+        provider = f"{entry.get('distribution') or entry.get('plugin')} {entry.get('version', '')}"
+        terminal.print(f"  {entry.get('section')}: {entry.get('name')} ({provider.strip()})", highlight=False, markup=False)
+    if (folder / "config.yaml").is_file():
+        terminal.print("\n" + (folder / "config.yaml").read_text(encoding="utf-8"), highlight=False, markup=False)

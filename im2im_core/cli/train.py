@@ -1,0 +1,99 @@
+"""`im2im train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from im2im_core.cli import options
+
+if TYPE_CHECKING:
+    from im2im_core.config import RunConfig
+    from im2im_core.registry import Registry
+
+
+def train(
+    model: options.Model = None,
+    data: options.Data = None,
+    preset: options.PresetName = None,
+    config: options.ConfigFile = None,
+    network: options.Network = None,
+    loss: options.Loss = None,
+    sets: options.Sets = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder in which the run's folder is made.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with an unfinished run's folder.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
+) -> None:
+    """Train a model on pairs of images."""
+    from im2im_core.registry import Registry
+
+    registry = Registry.discover()
+    flags = flag_layer(model=model, data=data, network=network, loss=loss)
+    settings = resolve_settings(registry, preset=preset, config=config, flags=flags, sets=sets, resume=resume)
+    if dry_run:
+        typer.echo(settings.to_yaml(), nl=False)
+        return
+    run_training(registry, settings, out, resume)
+
+
+def flag_layer(*, model: str | None, data: str | None, network: str | None, loss: str | None) -> dict[str, Any]:
+    """Flags as a layer of configuration."""
+    layer: dict[str, Any] = {
+        section: {"name": name} for section, name in (("model", model), ("network", network), ("loss", loss)) if name
+    }
+    if data:
+        layer["dataset"] = {"path": data}
+    return layer
+
+
+def resolve_settings(
+    registry: Registry,
+    *,
+    preset: str | None,
+    config: Path | None,
+    flags: dict[str, Any],
+    sets: list[str] | None,
+    resume: Path | None = None,
+) -> RunConfig:
+    """The run configuration; when resuming, that of the run itself lies lowest."""
+    from im2im_core.config import resolve
+    from im2im_core.errors import ConfigError
+    from im2im_core.layers import overlay, read_yaml
+
+    file = read_yaml(config) if config else {}
+    if resume:
+        if not (resume / "config.yaml").is_file():
+            raise ConfigError(f"'{resume}' is not the folder of a run", "name the folder that holds config.yaml")
+        file = overlay(read_yaml(resume / "config.yaml"), file)
+    return resolve(registry, preset=preset, file=file, flags=flags, assignments=sets or [])
+
+
+def run_training(registry: Registry, settings: RunConfig, out: Path, resume: Path | None = None) -> Path:
+    """Train, tell what happens, and write a report; returns the run's folder."""
+    from im2im_core.cli.console import console
+    from im2im_core.cli.report import report_run
+    from im2im_core.interfaces import DataFacts
+    from im2im_core.training import find_checkpoint, new_run_dir
+    from im2im_core.training import train as train_model
+
+    checkpoint = find_checkpoint(resume) if resume else None
+    run_dir = resume or new_run_dir(out, settings)
+    terminal = console()
+
+    def announce(facts: DataFacts) -> None:
+        channels = f"{facts.in_channels} -> {facts.target_channels} channel(s)"
+        terminal.print(f"{facts.pairs} pairs of images, {facts.spatial_dims}D, {channels}; {settings.model.name}", highlight=False)
+        terminal.print(f"run folder: {run_dir}", highlight=False)
+
+    finished = train_model(registry, settings, run_dir, resume=checkpoint, announce=announce)
+    if finished.result.interrupted:
+        terminal.print(f"stopped early; go on with: im2im train --resume {run_dir}", highlight=False)
+    figures = ", ".join(f"{name} {value:.3f}" for name, value in list(finished.result.metrics.items())[:4])
+    terminal.print(f"trained {finished.result.epochs} epochs in {finished.seconds:.0f} s" + (f": {figures}" if figures else ""))
+    terminal.print(f"bundle: {finished.bundle}", highlight=False)
+    report_run(registry, run_dir)
+    return run_dir

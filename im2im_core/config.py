@@ -1,0 +1,302 @@
+"""The run configuration: which component fills each section, and with which settings. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from im2im_core.borrowed import BORROWED, borrowed_component
+from im2im_core.components import Component, ComponentConfig, Model, Preset
+from im2im_core.errors import ComponentError, ConfigError
+from im2im_core.layers import Layer, assign, overlay, parse_assignment
+from im2im_core.registry import Registered, Registry
+
+SINGLE: Mapping[str, str] = {
+    "reader": "reader",
+    "dataset": "dataset",
+    "network": "network",
+    "model": "model",
+    "loss": "loss",
+    "optimizer": "optimizer",
+    "scheduler": "scheduler",
+    "trainer": "trainer",
+}
+LISTS: Mapping[str, str] = {
+    "preprocessing": "transform",
+    "augmentation": "transform",
+    "postprocessing": "postprocessor",
+    "metrics": "metric",
+}
+OPTIONAL = {"reader", "scheduler"}
+CORE_DEFAULTS: Layer = {
+    "seed": 0,
+    "dataset": {"name": "paired"},
+    "preprocessing": [{"name": "normalize-percentile"}],
+    "augmentation": [],
+    "optimizer": {"name": "adamw", "lr": 1e-3},
+    "trainer": {"name": "lightning"},
+    "postprocessing": [],
+    "metrics": [],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A component and its validated settings.
+
+    Attributes:
+        name: what identifies it among the installed plug-ins: its name, or 'plug-in/name' where that is ambiguous.
+        plugin: who supplies it.
+        component: its declaration.
+        config: its settings.
+    """
+
+    name: str
+    plugin: str
+    component: Any
+    config: ComponentConfig
+
+    def settings(self) -> dict[str, Any]:
+        """Name and all settings as plain JSON types."""
+        return {"name": self.name, **self.config.model_dump(mode="json", exclude_unset=self.plugin == BORROWED)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything that decides a run. Made by `resolve`; written to `config.yaml` and read back by `--config`."""
+
+    seed: int
+    model: Choice
+    network: Choice
+    loss: Choice
+    dataset: Choice
+    optimizer: Choice
+    trainer: Choice
+    reader: Choice | None = None
+    scheduler: Choice | None = None
+    preprocessing: tuple[Choice, ...] = ()
+    augmentation: tuple[Choice, ...] = ()
+    postprocessing: tuple[Choice, ...] = ()
+    metrics: tuple[Choice, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Sections in the order in which a person thinks of them, as plain JSON types."""
+        result: dict[str, Any] = {"seed": self.seed}
+        for section in ("model", "network", "loss", "dataset", "reader", *LISTS, "optimizer", "scheduler", "trainer"):
+            value = getattr(self, section)
+            if section in LISTS:
+                result[section] = [choice.settings() for choice in value]
+            elif value is not None:
+                result[section] = value.settings()
+        return result
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, accepted by `--config`."""
+        return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100))
+
+    def choices(self) -> Iterable[tuple[str, Choice]]:
+        """All components in use with the path of their section."""
+        for section in SINGLE:
+            choice = getattr(self, section)
+            if choice is not None:
+                yield section, choice
+        for section in LISTS:
+            for index, choice in enumerate(getattr(self, section)):
+                yield f"{section}.{index}", choice
+
+
+def resolve(
+    registry: Registry,
+    *,
+    preset: str | None = None,
+    file: Layer | None = None,
+    flags: Layer | None = None,
+    assignments: Iterable[str] = (),
+) -> RunConfig:
+    """Lay the layers over each other and validate the result.
+
+    defaults of core < Model.defaults < preset < file < flags < assignments (`a.b=value`).
+
+    Raises:
+        ConfigError: lists every problem at once, each with its path.
+    """
+    return validate(registry, merge(registry, preset=preset, file=file, flags=flags, assignments=assignments))
+
+
+def merge(
+    registry: Registry,
+    *,
+    preset: str | None = None,
+    file: Layer | None = None,
+    flags: Layer | None = None,
+    assignments: Iterable[str] = (),
+) -> dict[str, Any]:
+    """The layers laid over each other, not yet validated."""
+    sets = [parse_assignment(text) for text in assignments]
+    upper: dict[str, Any] = {}
+    if preset:
+        declared = registry.get("preset", preset).component
+        assert isinstance(declared, Preset)
+        upper = overlay(upper, _normal(declared.settings))
+    for layer in (file or {}, flags or {}):
+        upper = overlay(upper, _normal(layer))
+    # Which model it is decides the lowest layers, so it is looked up before anything is laid over them.
+    plain = [item for item in sets if not any(key.isdigit() for key in item[0])]
+    name = _name_of(assign(dict(upper), plain).get("model"))
+    if name is None:
+        raise ConfigError("no model was chosen", "add --model NAME; im2im list models shows them")
+    model = registry.get("model", name).component
+    assert isinstance(model, Model)
+    lower = overlay(CORE_DEFAULTS, {"model": {"name": name}})
+    return assign(overlay(overlay(lower, _normal(model.defaults)), upper), _normal_sets(sets))
+
+
+def validate(registry: Registry, merged: Mapping[str, Any]) -> RunConfig:
+    """Turn names into components and settings into validated configs, collecting every problem."""
+    problems: list[str] = []
+    sections: dict[str, Any] = {}
+    known = {"seed", *SINGLE, *LISTS}
+    for key in merged:
+        if key not in known:
+            problems.append(f"{key}: unknown section{_suggest(key, known)}")
+    seed = merged.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        problems.append(f"seed: a whole number from 0 to 4294967295 is needed (got '{seed}')")
+    for section, kind in SINGLE.items():
+        value = merged.get(section)
+        if value is None or (section == "reader" and not value):
+            if section not in OPTIONAL:
+                problems.append(f"{section}: nothing chosen; add --set {section}.name=NAME (im2im list {kind}s)")
+            continue
+        choice = _choose(registry, section, kind, value, problems)
+        if choice:
+            sections[section] = choice
+    for section, kind in LISTS.items():
+        items = merged.get(section) or []
+        if not isinstance(items, list | tuple):
+            problems.append(f"{section}: a list is needed (got '{items}')")
+            continue
+        chosen = [_choose(registry, f"{section}.{i}", kind, item, problems) for i, item in enumerate(items)]
+        sections[section] = tuple(choice for choice in chosen if choice)
+    if not problems:
+        problems = _mismatches(sections)
+    if problems:
+        raise ConfigError("\n".join(problems), "im2im show KIND NAME lists the settings of a component")
+    return RunConfig(seed=seed, **sections)
+
+
+def find_component(registry: Registry, kind: str, name: str) -> Registered:
+    """A component of a plug-in, or one borrowed by its own name from MONAI's transforms or torch.optim.
+
+    Raises:
+        ComponentError: unknown or ambiguous name.
+    """
+    component = borrowed_component(kind, name)
+    if component is not None:
+        return Registered(BORROWED, component)
+    return registry.get(kind, name)
+
+
+def _choose(registry: Registry, path: str, kind: str, value: Any, problems: list[str]) -> Choice | None:
+    name = _name_of(value)
+    if name is None:
+        problems.append(f"{path}: 'name' is missing; see im2im list {kind}s")
+        return None
+    try:
+        found = find_component(registry, kind, name)
+    except ComponentError as error:
+        problems.append(f"{path}: {error.message}; {error.hint}")
+        return None
+    settings = {key: item for key, item in value.items() if key != "name"} if isinstance(value, Mapping) else {}
+    try:
+        config = found.component.config.model_validate(settings)
+    except ValidationError as error:
+        problems.extend(_explain(path, found.component, error))
+        return None
+    return Choice(name, found.plugin, found.component, config)
+
+
+def _explain(path: str, component: Component, error: ValidationError) -> Iterable[str]:
+    for problem in error.errors():
+        where = ".".join([path, *(str(part) for part in problem["loc"])])
+        if problem["type"] == "extra_forbidden":
+            yield f"{where}: unknown setting{_suggest(str(problem['loc'][-1]), component.config.model_fields)}"
+        elif problem["type"] == "missing":
+            yield f"{where}: this setting is needed"
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            got = f" (got '{problem['input']}')" if problem["loc"] else ""
+            yield f"{where}: {message[:1].lower()}{message[1:]}{got}"
+
+
+def _mismatches(sections: Mapping[str, Any]) -> list[str]:
+    """Components that cannot serve the model's task or dimensions; found before torch is loaded."""
+    model: Model = sections["model"].component
+    problems = []
+    users = [(section, sections[section]) for section in ("dataset", "loss")]
+    users += [(f"postprocessing.{i}", choice) for i, choice in enumerate(sections["postprocessing"])]
+    users += [(f"metrics.{i}", choice) for i, choice in enumerate(sections["metrics"])]
+    for path, choice in users:
+        tasks = choice.component.tasks
+        if tasks and model.task not in tasks:
+            problems.append(f"{path}: '{choice.name}' serves {', '.join(tasks)}; model '{model.name}' is for {model.task}")
+    network = sections["network"]
+    if not set(model.spatial_dims) & set(network.component.spatial_dims):
+        problems.append(
+            f"network: '{network.name}' works in {_dims(network.component.spatial_dims)}, "
+            f"model '{model.name}' in {_dims(model.spatial_dims)}"
+        )
+    for index, choice in enumerate(sections["preprocessing"]):
+        if choice.component.random:
+            problems.append(f"preprocessing.{index}: '{choice.name}' is random; move it to augmentation")
+    return problems
+
+
+def check_dimensions(config: RunConfig, spatial_dims: int, target_channels: int) -> None:
+    """Refuse data that the chosen components cannot take; called before torch is loaded.
+
+    Raises:
+        ConfigError: with every problem.
+    """
+    problems = []
+    for section in ("model", "network"):
+        choice: Choice = getattr(config, section)
+        if spatial_dims not in choice.component.spatial_dims:
+            problems.append(f"{section}: '{choice.name}' works in {_dims(choice.component.spatial_dims)}, the data are {spatial_dims}D")
+    accepted = config.model.component.target_channels
+    if accepted and target_channels not in accepted:
+        wanted = " or ".join(str(count) for count in accepted)
+        problems.append(f"model: '{config.model.name}' needs targets of {wanted} channel(s), the data have {target_channels}")
+    if problems:
+        raise ConfigError("\n".join(problems), "choose another model or other data")
+
+
+def _dims(dims: Iterable[int]) -> str:
+    return " and ".join(f"{dim}D" for dim in dims)
+
+
+def _suggest(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _name_of(value: Any) -> str | None:
+    name = value.get("name") if isinstance(value, Mapping) else value
+    return str(name) if name else None
+
+
+def _normal(layer: Layer) -> dict[str, Any]:
+    """`loss: mse` is short for `loss: {name: mse}`."""
+    return {key: {"name": value} if key in SINGLE and isinstance(value, str) else value for key, value in layer.items()}
+
+
+def _normal_sets(sets: Iterable[tuple[tuple[str, ...], Any]]) -> list[tuple[tuple[str, ...], Any]]:
+    return [
+        ((*keys, "name"), value) if len(keys) == 1 and keys[0] in SINGLE and isinstance(value, str) else (keys, value)
+        for keys, value in sets
+    ]

@@ -1,0 +1,73 @@
+"""Writing so that a file under its final name is always complete."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from im2im_core.errors import OutputError
+
+
+@contextmanager
+def write_beside(path: Path) -> Iterator[Path]:
+    """A temporary name in the same folder, which becomes `path` when the block ends well and vanishes otherwise.
+
+    Works for files and folders. An existing file or folder of that name is replaced only at the end.
+
+    Raises:
+        OutputError: the place cannot be written, or the disk is full.
+    """
+    beside = path.with_name(f".{uuid.uuid4().hex[:8]}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
+        if beside.is_dir() and path.is_dir():
+            old = path.with_name(f".{uuid.uuid4().hex[:8]}-old-{path.name}")
+            path.replace(old)
+            beside.replace(path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            beside.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write '{path}': {error.strerror or error}", "check that the folder is writable and the disk not full"
+        ) from error
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside, ignore_errors=True)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file whole or not at all."""
+    with write_beside(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before long work starts whether its results can be written.
+
+    Raises:
+        OutputError: the folder cannot be made or written.
+    """
+    probe = folder / f".{uuid.uuid4().hex[:8]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"cannot write to '{folder}': {error.strerror or error}", "choose another folder") from error
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write to '{folder}': permission denied", "choose another folder")

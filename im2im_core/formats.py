@@ -1,0 +1,80 @@
+"""Which reader opens a file, which writer makes one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from im2im_core.config import Choice
+from im2im_core.errors import DataError, OutputError
+from im2im_core.image import Image
+from im2im_core.interfaces import ImageWriter, ReadImage
+from im2im_core.registry import Registered, Registry
+
+
+def by_suffix(registry: Registry, kind: str, path: Path) -> list[Registered]:
+    """Readers or writers of this file name: the longest suffix first, then the highest priority."""
+    name = path.name.lower()
+    ranked = []
+    for entry in registry.components(kind):
+        fitting = [suffix for suffix in entry.component.suffixes if name.endswith(suffix)]  # type: ignore[attr-defined]
+        if fitting:
+            ranked.append((-max(map(len, fitting)), -entry.component.priority, entry.component.name, entry))  # type: ignore[attr-defined]
+    return [entry for *_, entry in sorted(ranked, key=lambda item: item[:3])]
+
+
+def known_suffixes(registry: Registry, kind: str = "reader") -> tuple[str, ...]:
+    """All suffixes that some installed reader (or writer) takes."""
+    return tuple(sorted({s for entry in registry.components(kind) for s in entry.component.suffixes}))  # type: ignore[attr-defined]
+
+
+def image_loader(registry: Registry, reader: Choice | None = None) -> ReadImage:
+    """`load(path) -> Image`: the chosen reader, or the readers of the file's suffix one after the other."""
+    built: dict[str, ReadImage] = {}
+
+    def candidates(path: Path) -> list[tuple[str, Callable[[], ReadImage]]]:
+        if reader is not None:
+            return [(reader.name, lambda: reader.component.factory(reader.config))]
+        return [(e.component.name, lambda e=e: e.component.factory(e.component.config())) for e in by_suffix(registry, "reader", path)]  # type: ignore[misc]
+
+    def load(path: Path) -> Image:
+        if not path.exists():
+            raise DataError(f"'{path}' does not exist", "check the path")
+        found = candidates(path)
+        if not found:
+            suffix = "".join(path.suffixes[-2:]) or path.name
+            raise DataError(f"no installed reader opens '{suffix}' files: '{path}'", _install_hint(registry))
+        reasons = []
+        hint = "check that the file is complete and opens in other software"
+        for name, make in found:
+            try:
+                if name not in built:
+                    built[name] = make()
+                return built[name](path)
+            except DataError as error:
+                reasons.append(f"{name}: {error.message}")
+                hint = error.hint or hint
+        raise DataError(f"cannot read '{path}'; readers tried: " + "; ".join(reasons), hint)
+
+    return load
+
+
+def image_writer(registry: Registry, path: Path) -> ImageWriter:
+    """The writer of a file name.
+
+    Raises:
+        OutputError: no installed writer makes such files.
+    """
+    found = by_suffix(registry, "writer", path)
+    if not found:
+        suffixes = ", ".join(known_suffixes(registry, "writer")) or "none; pip install im2im-io"
+        raise OutputError(f"no installed writer makes '{path.name}'", f"suffixes that can be written: {suffixes}")
+    writer: ImageWriter = found[0].component.factory(found[0].component.config())
+    return writer
+
+
+def _install_hint(registry: Registry) -> str:
+    suffixes = known_suffixes(registry)
+    if not suffixes:
+        return "pip install im2im-io"
+    return f'pip install "im2im-io[aicsimageio]" for vendors\' formats; readable now: {", ".join(suffixes)}'

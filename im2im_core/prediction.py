@@ -1,0 +1,181 @@
+"""`Predictor`: a trained model applied window by window.
+
+The image is read block by block. A block is a whole number of window strides, and is read with a margin around it, so the
+windows of all blocks lie on one common grid and the memory for the network is set by the block and not by the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from im2im_core.build import build_postprocessing, build_steps
+from im2im_core.bundle import Bundle, load_model
+from im2im_core.errors import DataError
+from im2im_core.image import Image
+
+if TYPE_CHECKING:
+    import torch
+
+NumpyArray = np.ndarray[Any, Any]
+BLOCK_PIXELS = 2048 * 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowOptions:
+    """How an image is cut for the network.
+
+    Attributes:
+        window: pixels per spatial axis, [Z], Y, X; smaller where the image is smaller.
+        overlap: share by which neighbouring windows overlap, 0 to below 1.
+        batch: windows per forward pass.
+    """
+
+    window: tuple[int, ...]
+    overlap: float = 0.25
+    batch: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of the image: where it is read, and which part of that is kept. Spatial axes only."""
+
+    read: tuple[slice, ...]
+    keep: tuple[slice, ...]
+    write: tuple[slice, ...]
+
+
+class Predictor:
+    """Applies a bundle to images.
+
+    Args:
+        bundle: an opened bundle.
+        device: "auto", or a torch device such as "cpu", "cuda:1", "mps".
+        window, overlap, batch: instead of those that the bundle states.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "auto",
+        window: tuple[int, ...] | None = None,
+        overlap: float | None = None,
+        batch: int = 4,
+    ) -> None:
+        self.bundle = bundle
+        self.device = _device(device)
+        self.model = load_model(bundle).to(self.device)
+        self.options = WindowOptions(
+            window=window or bundle.manifest.window,
+            overlap=bundle.manifest.overlap if overlap is None else overlap,
+            batch=batch,
+        )
+        self._steps = build_steps(bundle.config.preprocessing, self.spatial_dims)
+        self._postprocess = build_postprocessing(bundle.config, self.spatial_dims)
+
+    @property
+    def spatial_dims(self) -> int:
+        """2 or 3."""
+        return self.bundle.manifest.spatial_dims
+
+    def predict(self, image: Image, progress: Callable[[float], None] | None = None) -> Image:
+        """From an image to the result: labels, a class map or an image, with the axes of the spatial image.
+
+        Raises:
+            DataError: channels or dimensions do not fit the model, or the image holds NaN.
+        """
+        result = self._postprocess(self.raw(image, progress))
+        spatial = "ZYX"[-self.spatial_dims :]
+        if result.ndim == self.spatial_dims:
+            return image.with_data(result, spatial)
+        return image.with_data(result, "C" + spatial)
+
+    def raw(self, image: Image, progress: Callable[[float], None] | None = None) -> NumpyArray:
+        """The blended output of the network, (K, [Z], Y, X) float32, before post-processing."""
+        source = image.channels_first(self.spatial_dims)
+        self._check(source)
+        steps = [step.fit(source) if hasattr(step, "fit") else step for step in self._steps]
+        window = tuple(min(w, n) for w, n in zip(self.options.window, source.shape[1:], strict=True))
+        blocks = list(split_blocks(source.shape[1:], window, self.options.overlap))
+        output: NumpyArray | None = None
+        for index, block in enumerate(blocks):
+            data: NumpyArray = np.asarray(source.data[(slice(None), *block.read)]).astype(np.float32)
+            if not np.isfinite(data).all():
+                raise DataError("the image holds NaN or infinite pixels", "replace them before prediction")
+            sample: dict[str, Any] = {"image": data}
+            for step in steps:
+                sample = step(sample)
+            predicted = self._infer(np.asarray(sample["image"], np.float32), window)
+            if output is None:
+                output = np.empty((predicted.shape[0], *source.shape[1:]), np.float32)
+            output[(slice(None), *block.write)] = predicted[(slice(None), *block.keep)]
+            if progress:
+                progress((index + 1) / len(blocks))
+        assert output is not None
+        return output
+
+    def _check(self, source: Image) -> None:
+        expected = self.bundle.manifest.in_channels
+        if source.shape[0] != expected:
+            raise DataError(
+                f"the image has {source.shape[0]} channel(s), the model was trained on {expected}",
+                "select the channels that the model was trained on",
+            )
+        if 0 in source.shape:
+            raise DataError(f"the image is empty: shape {source.shape}")
+
+    def _infer(self, data: NumpyArray, window: tuple[int, ...]) -> NumpyArray:
+        import torch
+        from monai.inferers import sliding_window_inference
+
+        tensor = torch.from_numpy(np.ascontiguousarray(data))[None].to(self.device)
+        with torch.inference_mode():
+            if data.shape[1:] == window:
+                predicted: Any = self.model(tensor)
+            else:
+                predicted = sliding_window_inference(
+                    tensor, window, self.options.batch, self.model, overlap=self.options.overlap, mode="gaussian"
+                )
+        result: NumpyArray = predicted[0].float().cpu().numpy()
+        return result
+
+
+def split_blocks(shape: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Block]:
+    """Cut an image into blocks whose windows lie on one grid.
+
+    The margin is a whole number of strides and at least a window, so a kept pixel sees the same windows as it would in
+    the whole image, except where the last window of an axis is moved inwards at the image's own border.
+    """
+    strides = [max(1, int(w * (1 - overlap))) for w in window]
+    side = BLOCK_PIXELS ** (1 / len(shape))
+    per_axis = []
+    for length, size, stride in zip(shape, window, strides, strict=True):
+        core = max(1, round(side / stride)) * stride
+        margin = -(-size // stride) * stride
+        if length <= core + margin:
+            per_axis.append([(slice(0, length), slice(0, length), slice(0, length))])
+            continue
+        pieces = []
+        for start in range(0, length, core):
+            stop = min(start + core, length)
+            first, last = max(0, start - margin), min(length, stop + margin)
+            pieces.append((slice(first, last), slice(start - first, stop - first), slice(start, stop)))
+        per_axis.append(pieces)
+    for combination in product(*per_axis):
+        yield Block(*(tuple(part[i] for part in combination) for i in range(3)))
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

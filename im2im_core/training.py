@@ -1,0 +1,189 @@
+"""From a configuration and images to a run folder with a bundle in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from im2im_core import build
+from im2im_core.bundle import BundleManifest, ComponentSource, save_bundle
+from im2im_core.config import RunConfig, check_dimensions
+from im2im_core.environment import environment, package_version
+from im2im_core.errors import DataError, Im2imError, OutputError
+from im2im_core.files import check_writable, write_json, write_text
+from im2im_core.formats import image_loader
+from im2im_core.interfaces import DataFacts, ReadImage, TrainingResult
+from im2im_core.registry import Registry
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningDataModule, LightningModule
+
+DEFAULT_WINDOW = {2: 512, 3: 64}
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """Where a training left its results, and how it ended."""
+
+    run_dir: Path
+    bundle: Path
+    result: TrainingResult
+    facts: DataFacts
+    seconds: float
+
+
+def inspect_data(registry: Registry, config: RunConfig) -> DataFacts:
+    """What the data are; refuses data that the components cannot take. Loads no torch.
+
+    Raises:
+        DataError: nothing usable was found.
+        ConfigError: it does not fit the model.
+    """
+    facts: DataFacts = config.dataset.component.inspect(config.dataset.config, image_loader(registry, config.reader))
+    check_dimensions(config, facts.spatial_dims, facts.target_channels)
+    return facts
+
+
+def new_run_dir(parent: Path, config: RunConfig) -> Path:
+    """`<time>-<model>` inside `parent`; a number is added when that exists."""
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{config.model.component.name}"
+    candidates = [parent / name, *(parent / f"{name}-{n}" for n in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint to resume from: a checkpoint itself, or a run folder's last one.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = path if path.is_file() else path / "checkpoints" / "last.ckpt"
+    if not found.is_file():
+        raise DataError(f"there is no checkpoint to resume from at '{path}'", "name the run folder of an unfinished run")
+    return found
+
+
+def train(
+    registry: Registry,
+    config: RunConfig,
+    run_dir: Path,
+    *,
+    resume: Path | None = None,
+    command: list[str] | None = None,
+    announce: Callable[[DataFacts], None] | None = None,
+) -> FinishedRun:
+    """Train and write the bundle.
+
+    Args:
+        registry: the installed plug-ins.
+        config: the resolved configuration.
+        run_dir: folder to be made, or the run's own one when resuming.
+        resume: a checkpoint of this run.
+        command: command line to record.
+        announce: told what the data are before the training starts.
+
+    Raises:
+        Im2imError: for whatever a user can mend; what was done so far stays in `run_dir`.
+    """
+    started = time.monotonic()
+    load = image_loader(registry, config.reader)
+    facts = inspect_data(registry, config)
+    if announce:
+        announce(facts)
+    check_writable(run_dir)
+    write_text(run_dir / "config.yaml", config.to_yaml())
+    write_json(run_dir / "environment.json", environment(registry, command))
+    import pytorch_lightning as pl
+
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    data = build.build_data(config, facts, load, run_dir / "cache", preprocessing_fingerprint(config))
+    model = build.build_model(
+        config,
+        spatial_dims=facts.spatial_dims,
+        in_channels=facts.in_channels,
+        target_channels=facts.target_channels,
+        training=True,
+    )
+    try:
+        result = build.build_trainer(config).fit(
+            model,
+            data,
+            run_dir,
+            resume=resume,
+            validate=build.build_validation(config, facts.spatial_dims),
+            monitor=build.monitored(config),
+        )
+    except OSError as error:
+        raise OutputError(f"cannot write to '{run_dir}': {error.strerror or error}", "free some space, then --resume") from error
+    seconds = time.monotonic() - started
+    bundle = run_dir / "bundle"
+    manifest = describe(registry, config, facts, result, seconds)
+    save_bundle(bundle, manifest, config, result.model, sample_of(result.model, data))
+    return FinishedRun(run_dir, bundle, result, facts, seconds)
+
+
+def preprocessing_fingerprint(config: RunConfig) -> str:
+    """Changes whenever a setting changes that a cached sample depends on."""
+    relevant = [choice.settings() for choice in config.preprocessing]
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def describe(
+    registry: Registry, config: RunConfig, facts: DataFacts, result: TrainingResult, seconds: float
+) -> BundleManifest:
+    """The bundle's description."""
+    plugins = {info.name: info for info in registry.plugins}
+    sources = []
+    for section, choice in config.choices():
+        info = plugins.get(choice.plugin)
+        sources.append(
+            ComponentSource(
+                section=section,
+                name=choice.name,
+                plugin=choice.plugin,
+                distribution=info.distribution if info else "",
+                version=info.version if info else package_version(choice.plugin),
+            )
+        )
+    patch = getattr(config.dataset.config, "patch_size", None) or DEFAULT_WINDOW[facts.spatial_dims]
+    patch = (patch,) * facts.spatial_dims if isinstance(patch, int) else tuple(patch)
+    return BundleManifest(
+        core_version=package_version("im2im-core"),
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        task=config.model.component.task,
+        spatial_dims=facts.spatial_dims,
+        axes="CZYX" if facts.spatial_dims == 3 else "CYX",
+        in_channels=facts.in_channels,
+        target_channels=facts.target_channels,
+        channel_names=facts.channel_names,
+        pixel_size=dict(facts.pixel_size),
+        target_dtype=facts.target_dtype,
+        window=tuple(max(size, DEFAULT_WINDOW[facts.spatial_dims]) for size in patch),
+        overlap=0.25,
+        components=tuple(sources),
+        metrics={key: float(value) for key, value in result.metrics.items()},
+        training={"subjects": facts.pairs, "epochs": result.epochs, "steps": result.steps, "seconds": round(seconds, 1)},
+        weights_sha256="",
+    )
+
+
+def sample_of(model: LightningModule, data: LightningDataModule) -> tuple[Any, Any]:
+    """A network input and what the network makes of it, for the bundle."""
+    import torch
+
+    batch = next(iter(data.val_dataloader()))
+    image = batch["image"][:1]
+    corner = (slice(None), slice(None), *(slice(0, min(n, 128)) for n in image.shape[2:]))
+    image = image[corner].float()
+    model.eval()
+    with torch.inference_mode():
+        prediction = model(image.to(model.device))
+    if prediction.shape[2:] != image.shape[2:]:
+        raise Im2imError(f"the model changed the image size from {tuple(image.shape[2:])} to {tuple(prediction.shape[2:])}")
+    return image[0].cpu().numpy(), prediction[0].float().cpu().numpy()

@@ -1,0 +1,1 @@
+"""EmbedSeg for im2im: instance segmentation by spatial embeddings."""

@@ -1,0 +1,72 @@
+"""Settings. Loads no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from im2im_core import ComponentConfig
+from pydantic import Field, field_validator
+
+Spacing = int | tuple[int, ...]
+
+
+class EmbedSegConfig(ComponentConfig):
+    """The geometry of the embedding space, shared by network, loss and clustering."""
+
+    n_sigma: int = Field(default=0, ge=0, le=3, description="Bandwidths per pixel: one per axis, 1 for round objects; 0: one per axis.")
+    grid: Spacing = Field(
+        default=1024, description="Pixels over which a coordinate axis extends; one number, or one per axis [Z], Y, X."
+    )
+    extent: float | tuple[float, ...] = Field(
+        default=1.0, description="Length of a coordinate axis of `grid` pixels; one number, or one per axis [Z], Y, X."
+    )
+    initial_radius: float = Field(
+        default=8.0, gt=0, description="Radius in pixels of the objects that the untrained network proposes."
+    )
+
+    @field_validator("grid")
+    @classmethod
+    def _at_least_two(cls, value: Spacing) -> Spacing:
+        if any(n < 2 for n in ((value,) if isinstance(value, int) else value)):
+            raise ValueError("a coordinate axis needs at least 2 pixels")
+        return value
+
+    def sigmas(self, spatial_dims: int) -> int:
+        """Number of bandwidth channels."""
+        return self.n_sigma or spatial_dims
+
+    def grid_per_axis(self, spatial_dims: int) -> tuple[int, ...]:
+        """Grid as ([Z], Y, X)."""
+        return (self.grid,) * spatial_dims if isinstance(self.grid, int) else self.grid
+
+    def extent_per_axis(self, spatial_dims: int) -> tuple[float, ...]:
+        """Extent as ([Z], Y, X)."""
+        return (self.extent,) * spatial_dims if isinstance(self.extent, float) else self.extent
+
+
+class EmbeddingLossConfig(ComponentConfig):
+    """Weights of the spatial-embedding loss."""
+
+    foreground_weight: float = Field(default=10.0, gt=0, description="Weight of foreground pixels in the seed term.")
+    w_inst: float = Field(default=1.0, ge=0, description="Weight of the instance term (Lovasz hinge).")
+    w_var: float = Field(default=10.0, ge=0, description="Weight of the variance of sigma inside an object.")
+    w_seed: float = Field(default=1.0, ge=0, description="Weight of the seed term.")
+    center: Literal["centroid", "approximate-medoid", "medoid"] = Field(
+        default="centroid", description="The point that the offsets of an object aim at."
+    )
+
+
+class BranchedERFNetConfig(ComponentConfig):
+    """Branched ERFNet."""
+
+    seed_channels: int = Field(default=1, ge=0, description="Last output channels that get a decoder of their own.")
+
+
+class ClusteringConfig(ComponentConfig):
+    """From the embedding to labels."""
+
+    seed_threshold: float = Field(default=0.5, ge=0, le=1, description="Least seed value of a pixel that may found an object.")
+    foreground_threshold: float = Field(default=0.5, ge=0, le=1, description="Least seed value of a pixel that may belong to an object.")
+    min_object_size: int = Field(default=36, ge=0, description="Objects of at most so many pixels are dropped.")
+    min_mask_sum: int = Field(default=0, ge=0, description="With no more foreground pixels than this, the result is empty.")
+    min_unclustered_sum: int = Field(default=0, ge=0, description="Stop when no more pixels than this are left over.")

@@ -1,0 +1,120 @@
+"""What this plug-in brings. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from im2im_core import Loss, Model, Network, Postprocessor, Preset, hookimpl
+
+from im2im_embedseg.config import BranchedERFNetConfig, ClusteringConfig, EmbeddingLossConfig, EmbedSegConfig
+from im2im_embedseg.presets import NUCLEI_2D
+
+IM2IM_API = 1
+_INSTANCES = "instance-segmentation"
+
+
+def _network(config: BranchedERFNetConfig, *, spatial_dims: int, in_channels: int, out_channels: int) -> Any:
+    from im2im_embedseg.erfnet import BranchedERFNet
+
+    branches = (out_channels - config.seed_channels, config.seed_channels)
+    return BranchedERFNet(spatial_dims, in_channels, [count for count in branches if count])
+
+
+def _model(
+    config: EmbedSegConfig, *, network: Any, loss: Any, optimizer: Any, scheduler: Any, spatial_dims: int, in_channels: int
+) -> Any:
+    from im2im_embedseg.model import EmbedSeg
+
+    return EmbedSeg(
+        config,
+        network=network,
+        loss=loss,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+    )
+
+
+def _loss(config: EmbeddingLossConfig, *, spatial_dims: int, model: Any) -> Any:
+    from im2im_embedseg.geometry import geometry_of
+    from im2im_embedseg.loss import SpatialEmbeddingLoss
+
+    return SpatialEmbeddingLoss(**geometry_of(model, spatial_dims), **config.model_dump())
+
+
+def _clustering(config: ClusteringConfig, *, spatial_dims: int, model: Any) -> Any:
+    from im2im_embedseg.geometry import geometry_of
+    from im2im_embedseg.postprocessing import Clustering
+
+    return Clustering(config, **geometry_of(model, spatial_dims))
+
+
+@hookimpl
+def im2im_networks() -> Iterable[Network]:
+    """Branched ERFNet."""
+    yield Network(
+        name="branched-erfnet",
+        summary="ERFNet encoder with one decoder for offsets and sigmas and one for the seed map (Neven et al. 2019)",
+        config=BranchedERFNetConfig,
+        factory=_network,
+    )
+
+
+@hookimpl
+def im2im_models() -> Iterable[Model]:
+    """EmbedSeg."""
+    yield Model(
+        name="embedseg",
+        summary="Instance segmentation by spatial embeddings (Lalit et al. 2022)",
+        config=EmbedSegConfig,
+        factory=_model,
+        task=_INSTANCES,
+        target_channels=(1,),
+        defaults={
+            "network": {"name": "branched-erfnet"},
+            "loss": {"name": "spatial-embedding"},
+            "dataset": {"patch_size": 256},
+            "postprocessing": [{"name": "embedseg-clustering"}],
+            "metrics": [{"name": "average-precision"}],
+            "optimizer": {"name": "adamw", "lr": 5e-4},
+        },
+    )
+
+
+@hookimpl
+def im2im_losses() -> Iterable[Loss]:
+    """The loss of EmbedSeg."""
+    yield Loss(
+        name="spatial-embedding",
+        summary="Instance (Lovasz hinge), sigma variance and seed term (Neven et al. 2019); respects the cost map",
+        config=EmbeddingLossConfig,
+        factory=_loss,
+        tasks=(_INSTANCES,),
+    )
+
+
+@hookimpl
+def im2im_postprocessors() -> Iterable[Postprocessor]:
+    """From embedding to labels."""
+    yield Postprocessor(
+        name="embedseg-clustering",
+        summary="Greedy clustering of spatial embeddings into labels",
+        config=ClusteringConfig,
+        factory=_clustering,
+        tasks=(_INSTANCES,),
+        halo=lambda config: 128,
+        merges="labels",
+    )
+
+
+@hookimpl
+def im2im_presets() -> Iterable[Preset]:
+    """Settings that work for a kind of data."""
+    yield Preset(
+        name="nuclei-2d",
+        summary="Nuclei in 2D fluorescence, trained in a quarter of an hour on a small computer",
+        task=_INSTANCES,
+        settings=NUCLEI_2D,
+    )

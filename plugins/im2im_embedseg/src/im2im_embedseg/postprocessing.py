@@ -1,0 +1,23 @@
+"""Clustering as a post-processor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from im2im_embedseg.clustering import cluster
+from im2im_embedseg.config import ClusteringConfig
+
+
+class Clustering:
+    """From a prediction (C, [Z], Y, X) to labels ([Z], Y, X), 0 = background."""
+
+    def __init__(
+        self, config: ClusteringConfig, *, spatial_dims: int, n_sigma: int, grid: tuple[int, ...], pixel: tuple[float, ...]
+    ) -> None:
+        self.settings = config.model_dump()
+        self.geometry = {"n_sigma": n_sigma, "grid": grid, "pixel": pixel}
+
+    def __call__(self, prediction: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return cluster(prediction, **self.geometry, **self.settings)
