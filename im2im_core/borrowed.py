@@ -1,4 +1,4 @@
-"""Components that libraries supply under their own names: MONAI's dictionary transforms, torch's optimizers and schedules.
+"""Components of libraries under their own names: MONAI's dictionary transforms, torch's optimizers and schedules.
 
 Their settings are read from the libraries' source, so that nothing heavy is imported before it is built.
 """
@@ -15,7 +15,14 @@ from pydantic import Field, create_model, model_validator
 from im2im_core.arguments import Signature, check_arguments
 from im2im_core.components import Component, ComponentConfig, Transform
 from im2im_core.errors import ComponentError
-from im2im_core.optim import OPTIMIZERS, SCHEDULERS, check_optimizer, check_scheduler, optimizer_signature, scheduler_signature
+from im2im_core.optim import (
+    OPTIMIZERS,
+    SCHEDULERS,
+    check_optimizer,
+    check_scheduler,
+    optimizer_signature,
+    scheduler_signature,
+)
 from im2im_core.signatures import monai_transforms
 
 BORROWED = "library"
@@ -90,7 +97,9 @@ def _optimizer(name: str) -> Component:
 
         return build_optimizer(name, config.given())
 
-    return Optimizer(name=name, summary=signature.summary, config=_config(name, signature, check_optimizer), factory=factory)
+    return Optimizer(
+        name=name, summary=signature.summary, config=_config(name, signature, check_optimizer), factory=factory
+    )
 
 
 @lru_cache
@@ -102,7 +111,9 @@ def _scheduler(name: str) -> Component:
 
         return build_scheduler(name, config.given())
 
-    return Scheduler(name=name, summary=signature.summary, config=_config(name, signature, check_scheduler), factory=factory)
+    return Scheduler(
+        name=name, summary=signature.summary, config=_config(name, signature, check_scheduler), factory=factory
+    )
 
 
 @lru_cache

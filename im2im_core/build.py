@@ -38,6 +38,7 @@ class Compose:
         self.steps = tuple(steps)
 
     def __call__(self, sample: Sample) -> Sample:
+        """The sample after all steps."""
         for step in self.steps:
             sample = step(sample)
         return sample

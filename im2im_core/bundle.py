@@ -1,4 +1,4 @@
-"""A trained model in a folder that needs nothing else: JSON, safetensors, one sample. Opening one runs none of its code."""
+"""A trained model in a folder that needs nothing else. Opening a stranger's bundle runs none of its code."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ class BundleManifest(BaseModel):
     in_channels: int = Field(ge=1, description="Channels of the image.")
     target_channels: int = Field(ge=1, description="Channels of the target in training.")
     channel_names: tuple[str, ...] = Field(default=(), description="Names of the image's channels, where known.")
-    pixel_size: Mapping[str, float] = Field(default={}, description="Micrometre per pixel of the training data, by axis.")
+    pixel_size: Mapping[str, float] = Field(
+        default={}, description="Micrometre per pixel of the training data, by axis."
+    )
     target_dtype: str = Field(default="", description="Pixel type of the targets in training.")
     window: tuple[int, ...] = Field(description="Window in pixels for prediction, [Z], Y, X.")
     overlap: float = Field(ge=0, lt=1, description="Share by which neighbouring windows overlap.")
@@ -94,7 +96,9 @@ def save_bundle(
     with write_beside(path) as folder:
         folder.mkdir()
         # The loss may hold buffers; they are no part of a model for prediction.
-        state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items() if not k.startswith("loss.")}
+        state = {
+            k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items() if not k.startswith("loss.")
+        }
         save_file(state, folder / WEIGHTS)
         np.save(folder / "sample_input.npy", sample[0], allow_pickle=False)
         np.save(folder / "sample_output.npy", sample[1], allow_pickle=False)
@@ -145,7 +149,9 @@ def open_bundle(path: Path, registry: Registry) -> Bundle:
     try:
         config = validate(registry, read_yaml(path / "config.yaml"))
     except ConfigError as error:
-        raise BundleError(f"the configuration of '{path}' does not fit the installed plug-ins:\n{error.message}") from error
+        raise BundleError(
+            f"the configuration of '{path}' does not fit the installed plug-ins:\n{error.message}"
+        ) from error
     return Bundle(path, manifest, config)
 
 
@@ -200,7 +206,9 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Any]:
     if not path.is_file():
         raise BundleError(f"'{path}' is missing", "copy the bundle again")
     if zipfile.is_zipfile(path) or path.read_bytes()[:1] == b"\x80":
-        raise BundleError(f"'{path}' is a pickle, not safetensors; it was not opened", "get the bundle from its source again")
+        raise BundleError(
+            f"'{path}' is a pickle, not safetensors; it was not opened", "get the bundle from its source again"
+        )
     if _sha256(path) != sha256:
         raise BundleError(f"'{path}' does not have the checksum that {MANIFEST} states", "copy the bundle again")
     try:

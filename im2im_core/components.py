@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 TASKS = ("restoration", "translation", "semantic-segmentation", "instance-segmentation", "regression", "generation")
-Task = Literal["restoration", "translation", "semantic-segmentation", "instance-segmentation", "regression", "generation"]
+Task = Literal[
+    "restoration", "translation", "semantic-segmentation", "instance-segmentation", "regression", "generation"
+]
 
 
 class ComponentConfig(BaseModel):

@@ -97,7 +97,9 @@ class RunConfig:
 
     def to_yaml(self) -> str:
         """The resolved configuration, accepted by `--config`."""
-        return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100))
+        return str(
+            yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+        )
 
     def choices(self) -> Iterable[tuple[str, Choice]]:
         """All components in use with the path of their section."""
@@ -244,7 +246,9 @@ def _mismatches(sections: Mapping[str, Any]) -> list[str]:
     for path, choice in users:
         tasks = choice.component.tasks
         if tasks and model.task not in tasks:
-            problems.append(f"{path}: '{choice.name}' serves {', '.join(tasks)}; model '{model.name}' is for {model.task}")
+            problems.append(
+                f"{path}: '{choice.name}' serves {', '.join(tasks)}; model '{model.name}' is for {model.task}"
+            )
     network = sections["network"]
     if not set(model.spatial_dims) & set(network.component.spatial_dims):
         problems.append(
@@ -267,11 +271,16 @@ def check_dimensions(config: RunConfig, spatial_dims: int, target_channels: int)
     for section in ("model", "network"):
         choice: Choice = getattr(config, section)
         if spatial_dims not in choice.component.spatial_dims:
-            problems.append(f"{section}: '{choice.name}' works in {_dims(choice.component.spatial_dims)}, the data are {spatial_dims}D")
+            problems.append(
+                f"{section}: '{choice.name}' works in {_dims(choice.component.spatial_dims)}, "
+                f"the data are {spatial_dims}D"
+            )
     accepted = config.model.component.target_channels
     if accepted and target_channels not in accepted:
         wanted = " or ".join(str(count) for count in accepted)
-        problems.append(f"model: '{config.model.name}' needs targets of {wanted} channel(s), the data have {target_channels}")
+        problems.append(
+            f"model: '{config.model.name}' needs targets of {wanted} channel(s), the data have {target_channels}"
+        )
     if problems:
         raise ConfigError("\n".join(problems), "choose another model or other data")
 

@@ -36,7 +36,8 @@ def write_beside(path: Path) -> Iterator[Path]:
             beside.replace(path)
     except OSError as error:
         raise OutputError(
-            f"cannot write '{path}': {error.strerror or error}", "check that the folder is writable and the disk not full"
+            f"cannot write '{path}': {error.strerror or error}",
+            "check that the folder is writable and the disk not full",
         ) from error
     finally:
         if beside.is_dir():

@@ -35,7 +35,10 @@ def image_loader(registry: Registry, reader: Choice | None = None) -> ReadImage:
     def candidates(path: Path) -> list[tuple[str, Callable[[], ReadImage]]]:
         if reader is not None:
             return [(reader.name, lambda: reader.component.factory(reader.config))]
-        return [(e.component.name, lambda e=e: e.component.factory(e.component.config())) for e in by_suffix(registry, "reader", path)]  # type: ignore[misc]
+        return [
+            (e.component.name, lambda e=e: e.component.factory(e.component.config()))
+            for e in by_suffix(registry, "reader", path)
+        ]  # type: ignore[misc]
 
     def load(path: Path) -> Image:
         if not path.exists():

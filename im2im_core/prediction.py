@@ -1,7 +1,7 @@
 """`Predictor`: a trained model applied window by window.
 
-The image is read block by block. A block is a whole number of window strides, and is read with a margin around it, so the
-windows of all blocks lie on one common grid and the memory for the network is set by the block and not by the image.
+The image is read block by block. A block is a whole number of window strides, and is read with a margin around it, so
+the windows of all blocks lie on one common grid, and the block, not the image, sets the memory for the network.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np

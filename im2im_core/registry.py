@@ -139,7 +139,9 @@ class Registry:
             return found[0]
         if found:
             choices = ", ".join(entry.qualified for entry in found)
-            raise ComponentError(f"{kind} '{name}' is supplied by several plug-ins: {choices}", f"write {found[0].qualified}")
+            raise ComponentError(
+                f"{kind} '{name}' is supplied by several plug-ins: {choices}", f"write {found[0].qualified}"
+            )
         raise ComponentError(f"unknown {kind} '{name}'", self._advice(kind, name))
 
     def _advice(self, kind: str, name: str) -> str:
@@ -206,7 +208,9 @@ def _collect(manager: pluggy.PluginManager, name: str, module: Any) -> list[Regi
         for kind, hook_name in HOOKS.items():
             for implementation in getattr(manager.hook, hook_name).get_hookimpls():
                 if implementation.plugin_name == name:
-                    collected += [Registered(name, item) for item in _declared(kind, hook_name, implementation.function)]
+                    collected += [
+                        Registered(name, item) for item in _declared(kind, hook_name, implementation.function)
+                    ]
     except _Broken:
         manager.unregister(name=name)
         raise

@@ -18,7 +18,7 @@ from im2im_core.environment import environment, package_version
 from im2im_core.errors import DataError, Im2imError, OutputError
 from im2im_core.files import check_writable, write_json, write_text
 from im2im_core.formats import image_loader
-from im2im_core.interfaces import DataFacts, ReadImage, TrainingResult
+from im2im_core.interfaces import DataFacts, TrainingResult
 from im2im_core.registry import Registry
 
 if TYPE_CHECKING:
@@ -65,7 +65,9 @@ def find_checkpoint(path: Path) -> Path:
     """
     found = path if path.is_file() else path / "checkpoints" / "last.ckpt"
     if not found.is_file():
-        raise DataError(f"there is no checkpoint to resume from at '{path}'", "name the run folder of an unfinished run")
+        raise DataError(
+            f"there is no checkpoint to resume from at '{path}'", "name the run folder of an unfinished run"
+        )
     return found
 
 
@@ -120,7 +122,9 @@ def train(
             monitor=build.monitored(config),
         )
     except OSError as error:
-        raise OutputError(f"cannot write to '{run_dir}': {error.strerror or error}", "free some space, then --resume") from error
+        raise OutputError(
+            f"cannot write to '{run_dir}': {error.strerror or error}", "free some space, then --resume"
+        ) from error
     seconds = time.monotonic() - started
     bundle = run_dir / "bundle"
     manifest = describe(registry, config, facts, result, seconds)
@@ -168,7 +172,12 @@ def describe(
         overlap=0.25,
         components=tuple(sources),
         metrics={key: float(value) for key, value in result.metrics.items()},
-        training={"subjects": facts.pairs, "epochs": result.epochs, "steps": result.steps, "seconds": round(seconds, 1)},
+        training={
+            "subjects": facts.pairs,
+            "epochs": result.epochs,
+            "steps": result.steps,
+            "seconds": round(seconds, 1),
+        },
         weights_sha256="",
     )
 
@@ -185,5 +194,7 @@ def sample_of(model: LightningModule, data: LightningDataModule) -> tuple[Any, A
     with torch.inference_mode():
         prediction = model(image.to(model.device))
     if prediction.shape[2:] != image.shape[2:]:
-        raise Im2imError(f"the model changed the image size from {tuple(image.shape[2:])} to {tuple(prediction.shape[2:])}")
+        raise Im2imError(
+            f"the model changed the image size from {tuple(image.shape[2:])} to {tuple(prediction.shape[2:])}"
+        )
     return image[0].cpu().numpy(), prediction[0].float().cpu().numpy()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from im2im_core.config import Choice
     from im2im_core.evaluation import Evaluation
     from im2im_core.image import Image
-    from im2im_core.interfaces import ReadImage, ScoreArrays
+    from im2im_core.interfaces import ReadImage
     from im2im_core.matching import Matches
     from im2im_core.registry import Registry
 
@@ -23,13 +23,16 @@ def evaluate(
     predictions: Annotated[Path, typer.Argument(help="Folder of predictions, or one of them.")],
     targets: Annotated[str, typer.Argument(help="Folder or CSV of targets, in any of the training layouts.")],
     metric: Annotated[
-        list[str] | None, typer.Option("--metric", help="Metric, may be repeated; chosen by the data when left out.", show_default=False)
+        list[str] | None,
+        typer.Option("--metric", help="Metric, may be repeated; chosen by the data when left out.", show_default=False),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the report; PREDICTIONS-evaluation when left out.", show_default=False)
+        Path | None,
+        typer.Option("--out", help="Folder for the report; PREDICTIONS-evaluation when left out.", show_default=False),
     ] = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline/--no-baseline", help="For labels: Otsu with distance-transform watershed beside it.")
+        bool,
+        typer.Option("--baseline/--no-baseline", help="For labels: Otsu with distance-transform watershed beside it."),
     ] = True,
 ) -> None:
     """Compare predictions with targets and write a report."""
@@ -64,8 +67,8 @@ def run_evaluation(
     from im2im_core.build import build_metrics
     from im2im_core.cli.console import console
     from im2im_core.cli.report import write
-    from im2im_core.evaluation import evaluate_baseline, write_evaluation
     from im2im_core.evaluation import evaluate as judge
+    from im2im_core.evaluation import evaluate_baseline, write_evaluation
     from im2im_core.files import check_writable
     from im2im_core.formats import image_loader, known_suffixes
     from im2im_core.matching import match_predictions
@@ -133,7 +136,9 @@ def _middle(image: Image) -> Any:
     """One plane from the middle of the image."""
     import numpy as np
 
-    index = tuple(slice(None) if axis in "YX" else size // 2 for axis, size in zip(image.axes, image.shape, strict=True))
+    index = tuple(
+        slice(None) if axis in "YX" else size // 2 for axis, size in zip(image.axes, image.shape, strict=True)
+    )
     return np.asarray(image.data[index])
 
 

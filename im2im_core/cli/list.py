@@ -14,7 +14,8 @@ BORROWED_KINDS = ("optimizer", "scheduler")
 
 def list_components(
     kind: Annotated[
-        str | None, typer.Argument(help="readers, models, networks, losses, presets, ...; all when left out.", show_default=False)
+        str | None,
+        typer.Argument(help="readers, models, networks, losses, presets, ...; all when left out.", show_default=False),
     ] = None,
 ) -> None:
     """List what the installed plug-ins bring."""
@@ -78,7 +79,9 @@ def _rows(registry: Registry, kind: str, *, everything: bool) -> list[tuple[str,
     library = "MONAI" if kind == "transform" else "torch"
     rows += [(name, summary, library) for name, summary in borrowed.items()]
     if kind == "transform" and not everything:
-        rows.append(("RandFlipd, ...", "MONAI's dictionary transforms by their own names: im2im list transforms", "MONAI"))
+        rows.append(
+            ("RandFlipd, ...", "MONAI's dictionary transforms by their own names: im2im list transforms", "MONAI")
+        )
     return rows
 
 

@@ -18,13 +18,16 @@ def predict(
     bundle: Annotated[Path, typer.Argument(help="Bundle of a trained model, or the run that holds it.")],
     images: Annotated[str, typer.Argument(help="An image, a folder, a glob pattern, or a CSV with a column 'image'.")],
     out: Annotated[Path, typer.Argument(help="Folder for the results.")],
-    suffix: Annotated[str, typer.Option("--suffix", help="Format of the results: .tiff, .ome.zarr, .npy, .png.")] = ".tiff",
+    suffix: Annotated[
+        str, typer.Option("--suffix", help="Format of the results: .tiff, .ome.zarr, .npy, .png.")
+    ] = ".tiff",
     device: options.Device = "auto",
     window: Annotated[
         str | None, typer.Option("--window", help="Pixels per window, one number or Y,X or Z,Y,X.", show_default=False)
     ] = None,
     overlap: Annotated[
-        float | None, typer.Option("--overlap", min=0, max=0.9, help="Share by which windows overlap.", show_default=False)
+        float | None,
+        typer.Option("--overlap", min=0, max=0.9, help="Share by which windows overlap.", show_default=False),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Windows per forward pass.")] = 4,
 ) -> None:
@@ -32,7 +35,15 @@ def predict(
     from im2im_core.registry import Registry
 
     failed = run_prediction(
-        Registry.discover(), bundle, images, out, suffix=suffix, device=device, window=window, overlap=overlap, batch=batch
+        Registry.discover(),
+        bundle,
+        images,
+        out,
+        suffix=suffix,
+        device=device,
+        window=window,
+        overlap=overlap,
+        batch=batch,
     )
     report_failures(failed)
 
@@ -89,6 +100,7 @@ def report_failures(failed: list[tuple[Path, Im2imError]]) -> None:
 
 
 def window_sizes(text: str | None, dims: int) -> tuple[int, ...] | None:
+    """The value of --window: one number for all axes, or one per axis."""
     if text is None:
         return None
     try:

@@ -32,9 +32,13 @@ def report(
         page = report_run(registry, folder)
     elif stored.is_file():
         evaluation = Evaluation.from_json(stored.read_text(encoding="utf-8"))
-        page = write(folder, title="Evaluation", evaluation=evaluation, baseline=None, run_dir=run, load=image_loader(registry))
+        page = write(
+            folder, title="Evaluation", evaluation=evaluation, baseline=None, run_dir=run, load=image_loader(registry)
+        )
     else:
-        raise DataError(f"'{folder}' is neither a run nor an evaluation", "name a folder that holds config.yaml or evaluation.json")
+        raise DataError(
+            f"'{folder}' is neither a run nor an evaluation", "name a folder that holds config.yaml or evaluation.json"
+        )
     console().print(f"report: {page}", highlight=False)
 
 
@@ -43,7 +47,12 @@ def report_run(registry: Registry, run_dir: Path) -> Path:
     from im2im_core.formats import image_loader
 
     return write(
-        run_dir, title=f"Run {run_dir.name}", evaluation=None, baseline=None, run_dir=run_dir, load=image_loader(registry)
+        run_dir,
+        title=f"Run {run_dir.name}",
+        evaluation=None,
+        baseline=None,
+        run_dir=run_dir,
+        load=image_loader(registry),
     )
 
 

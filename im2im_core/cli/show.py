@@ -71,7 +71,9 @@ def plain(value: Any) -> Any:
 def type_name(annotation: Any) -> str:
     """A type as a user would say it."""
     if get_origin(annotation) is None:
-        return "any" if annotation is Any else getattr(annotation, "__name__", str(annotation)).replace("NoneType", "none")
+        return (
+            "any" if annotation is Any else getattr(annotation, "__name__", str(annotation)).replace("NoneType", "none")
+        )
     arguments = [a for a in get_args(annotation) if a is not ...]
     origin = str(get_origin(annotation))
     if "Literal" in origin:
@@ -111,6 +113,8 @@ def _show_bundle(path: Path) -> None:
         terminal.print(f"{key}: {value}", highlight=False, markup=False)
     for entry in components:
         provider = f"{entry.get('distribution') or entry.get('plugin')} {entry.get('version', '')}"
-        terminal.print(f"  {entry.get('section')}: {entry.get('name')} ({provider.strip()})", highlight=False, markup=False)
+        terminal.print(
+            f"  {entry.get('section')}: {entry.get('name')} ({provider.strip()})", highlight=False, markup=False
+        )
     if (folder / "config.yaml").is_file():
         terminal.print("\n" + (folder / "config.yaml").read_text(encoding="utf-8"), highlight=False, markup=False)

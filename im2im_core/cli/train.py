@@ -86,14 +86,18 @@ def run_training(registry: Registry, settings: RunConfig, out: Path, resume: Pat
 
     def announce(facts: DataFacts) -> None:
         channels = f"{facts.in_channels} -> {facts.target_channels} channel(s)"
-        terminal.print(f"{facts.pairs} pairs of images, {facts.spatial_dims}D, {channels}; {settings.model.name}", highlight=False)
+        terminal.print(
+            f"{facts.pairs} pairs of images, {facts.spatial_dims}D, {channels}; {settings.model.name}", highlight=False
+        )
         terminal.print(f"run folder: {run_dir}", highlight=False)
 
     finished = train_model(registry, settings, run_dir, resume=checkpoint, announce=announce)
     if finished.result.interrupted:
         terminal.print(f"stopped early; go on with: im2im train --resume {run_dir}", highlight=False)
     figures = ", ".join(f"{name} {value:.3f}" for name, value in list(finished.result.metrics.items())[:4])
-    terminal.print(f"trained {finished.result.epochs} epochs in {finished.seconds:.0f} s" + (f": {figures}" if figures else ""))
+    terminal.print(
+        f"trained {finished.result.epochs} epochs in {finished.seconds:.0f} s" + (f": {figures}" if figures else "")
+    )
     terminal.print(f"bundle: {finished.bundle}", highlight=False)
     report_run(registry, run_dir)
     return run_dir

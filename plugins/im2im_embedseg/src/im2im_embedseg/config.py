@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from im2im_core import ComponentConfig
 from pydantic import Field, field_validator
+
+from im2im_core import ComponentConfig
 
 Spacing = int | tuple[int, ...]
 
@@ -13,7 +14,9 @@ Spacing = int | tuple[int, ...]
 class EmbedSegConfig(ComponentConfig):
     """The geometry of the embedding space, shared by network, loss and clustering."""
 
-    n_sigma: int = Field(default=0, ge=0, le=3, description="Bandwidths per pixel: one per axis, 1 for round objects; 0: one per axis.")
+    n_sigma: int = Field(
+        default=0, ge=0, le=3, description="Bandwidths per pixel: one per axis, 1 for round objects; 0: one per axis."
+    )
     grid: Spacing = Field(
         default=1024, description="Pixels over which a coordinate axis extends; one number, or one per axis [Z], Y, X."
     )
@@ -62,11 +65,27 @@ class BranchedERFNetConfig(ComponentConfig):
     seed_channels: int = Field(default=1, ge=0, description="Last output channels that get a decoder of their own.")
 
 
+class ResidualUNetConfig(ComponentConfig):
+    """Residual U-Net."""
+
+    channels: tuple[int, ...] = Field(
+        default=(16, 32, 64, 128), min_length=2, description="Channels per level; every level halves the size."
+    )
+    residual_units: int = Field(default=1, ge=0, description="Convolutions with a shortcut per level; 0: plain ones.")
+    norm: Literal["batch", "instance"] = Field(default="batch", description="Normalization layers.")
+
+
 class ClusteringConfig(ComponentConfig):
     """From the embedding to labels."""
 
-    seed_threshold: float = Field(default=0.5, ge=0, le=1, description="Least seed value of a pixel that may found an object.")
-    foreground_threshold: float = Field(default=0.5, ge=0, le=1, description="Least seed value of a pixel that may belong to an object.")
+    seed_threshold: float = Field(
+        default=0.5, ge=0, le=1, description="Least seed value of a pixel that may found an object."
+    )
+    foreground_threshold: float = Field(
+        default=0.5, ge=0, le=1, description="Least seed value of a pixel that may belong to an object."
+    )
     min_object_size: int = Field(default=36, ge=0, description="Objects of at most so many pixels are dropped.")
-    min_mask_sum: int = Field(default=0, ge=0, description="With no more foreground pixels than this, the result is empty.")
+    min_mask_sum: int = Field(
+        default=0, ge=0, description="With no more foreground pixels than this, the result is empty."
+    )
     min_unclustered_sum: int = Field(default=0, ge=0, description="Stop when no more pixels than this are left over.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from im2im_core.errors import ConfigError
-
 from im2im_embedseg.config import EmbedSegConfig
 
 
@@ -25,6 +24,7 @@ def geometry_of(model: Any, spatial_dims: int) -> dict[str, Any]:
     for name, value in (("grid", grid), ("extent", extent)):
         if len(value) != spatial_dims:
             raise ConfigError(
-                f"model.{name}: {len(value)} numbers for {spatial_dims} axes", "give one number, or one per axis [Z], Y, X"
+                f"model.{name}: {len(value)} numbers for {spatial_dims} axes",
+                "give one number, or one per axis [Z], Y, X",
             )
     return {"spatial_dims": spatial_dims, "n_sigma": model.sigmas(spatial_dims), "grid": grid, "pixel": extent}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from im2im_embedseg.config import EmbedSegConfig
+from im2im_embedseg.coordinates import spacing
 
 
 class EmbedSeg(pl.LightningModule):
     """One network that predicts, per pixel, the offset to its object's centre, bandwidths and a seed value.
 
-    `forward` maps (B, C, [Z], Y, X) to (B, D + n_sigma + 1, [Z], Y, X), raw: offsets before tanh in the order x, y[, z],
-    sigmas, seed before the sigmoid.
+    `forward` maps (B, C, [Z], Y, X) to (B, D + n_sigma + 1, [Z], Y, X), raw: offsets before tanh, x, y[, z];
+    sigmas; seed before the sigmoid.
     """
 
     def __init__(
@@ -36,22 +37,16 @@ class EmbedSeg(pl.LightningModule):
         self.loss = loss
         self.network = network(in_channels, spatial_dims + n_sigma + 1)
         self._optimizer, self._scheduler = optimizer, scheduler
-        spacing = [
-            extent / (grid - 1)
-            for extent, grid in zip(config.extent_per_axis(spatial_dims), config.grid_per_axis(spatial_dims), strict=True)
-        ]
-        radii = torch.tensor([config.initial_radius * step for step in reversed(spacing)])[-n_sigma:]
-        # phi = exp(-d^2 exp(10 sigma)) falls to one half at the radius when exp(10 sigma) = ln 2 / radius^2.
-        sigma = torch.log(math.log(2) / radii**2) / 10
-        bias = torch.zeros(spatial_dims + n_sigma + 1)
-        bias[spatial_dims : spatial_dims + n_sigma] = sigma
-        # Constant, and not a parameter: any network may be used, whatever its last layer is.
-        self.register_buffer("initial", bias.view(1, -1, *[1] * spatial_dims))
+        steps = spacing(config.grid_per_axis(spatial_dims), config.extent_per_axis(spatial_dims))
+        gain, start = output_units(spatial_dims, n_sigma, steps, config.initial_radius)
+        # Constants and no parameters: any network may be used, whatever its last layer is.
+        self.register_buffer("gain", gain, persistent=False)
+        self.register_buffer("start", start, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Raw prediction, see the class."""
         predicted: Tensor = self.network(image)
-        return predicted + self.initial
+        return predicted * self.gain + self.start
 
     def _step(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         assert self.loss is not None
@@ -76,4 +71,28 @@ class EmbedSeg(pl.LightningModule):
         optimizer = self._optimizer(self.parameters())
         if self._scheduler is None:
             return optimizer
-        return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer)}
+        return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer, self.trainer)}
+
+
+def output_units(dims: int, n_sigma: int, steps: Sequence[float], radius: float) -> tuple[Tensor, Tensor]:
+    """Factor and summand that bring the outputs of an untrained network, which are about 1, to the scale of objects.
+
+    An offset of 1 becomes one radius; a sigma of 0 becomes the bandwidth at which phi is one half at the radius, and
+    a sigma of 1 multiplies that bandwidth by e. Without this, embeddings start spread over the whole image, and the
+    first steps are spent on learning the unit of length.
+
+    Args:
+        dims: 2 or 3.
+        n_sigma: bandwidth channels.
+        steps: spacing per axis, ([Z], Y, X).
+        radius: of typical objects, in pixels.
+
+    Returns:
+        Both (1, D + n_sigma + 1, 1, ...).
+    """
+    lengths = torch.tensor([radius * step for step in reversed(steps)], dtype=torch.float32)
+    gain = torch.cat([lengths, torch.full((n_sigma,), 0.1), torch.ones(1)])
+    start = torch.zeros(dims + n_sigma + 1)
+    start[dims : dims + n_sigma] = torch.log(math.log(2) / lengths[:n_sigma] ** 2) / 10
+    shape = (1, -1, *[1] * dims)
+    return gain.view(shape), start.view(shape)

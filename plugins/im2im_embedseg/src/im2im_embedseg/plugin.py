@@ -6,8 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from im2im_core import Loss, Model, Network, Postprocessor, Preset, hookimpl
-
-from im2im_embedseg.config import BranchedERFNetConfig, ClusteringConfig, EmbeddingLossConfig, EmbedSegConfig
+from im2im_embedseg.config import (
+    BranchedERFNetConfig,
+    ClusteringConfig,
+    EmbeddingLossConfig,
+    EmbedSegConfig,
+    ResidualUNetConfig,
+)
 from im2im_embedseg.presets import NUCLEI_2D
 
 IM2IM_API = 1
@@ -21,8 +26,21 @@ def _network(config: BranchedERFNetConfig, *, spatial_dims: int, in_channels: in
     return BranchedERFNet(spatial_dims, in_channels, [count for count in branches if count])
 
 
+def _residual_unet(config: ResidualUNetConfig, *, spatial_dims: int, in_channels: int, out_channels: int) -> Any:
+    from im2im_embedseg.networks import ResidualUNet
+
+    return ResidualUNet(config, spatial_dims=spatial_dims, in_channels=in_channels, out_channels=out_channels)
+
+
 def _model(
-    config: EmbedSegConfig, *, network: Any, loss: Any, optimizer: Any, scheduler: Any, spatial_dims: int, in_channels: int
+    config: EmbedSegConfig,
+    *,
+    network: Any,
+    loss: Any,
+    optimizer: Any,
+    scheduler: Any,
+    spatial_dims: int,
+    in_channels: int,
 ) -> Any:
     from im2im_embedseg.model import EmbedSeg
 
@@ -53,7 +71,13 @@ def _clustering(config: ClusteringConfig, *, spatial_dims: int, model: Any) -> A
 
 @hookimpl
 def im2im_networks() -> Iterable[Network]:
-    """Branched ERFNet."""
+    """The published network, and a light one."""
+    yield Network(
+        name="residual-unet",
+        summary="Light residual U-Net that starts at half the size (MONAI; Kerfoot et al. 2019)",
+        config=ResidualUNetConfig,
+        factory=_residual_unet,
+    )
     yield Network(
         name="branched-erfnet",
         summary="ERFNet encoder with one decoder for offsets and sigmas and one for the seed map (Neven et al. 2019)",

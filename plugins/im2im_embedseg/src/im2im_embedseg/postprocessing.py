@@ -14,10 +14,17 @@ class Clustering:
     """From a prediction (C, [Z], Y, X) to labels ([Z], Y, X), 0 = background."""
 
     def __init__(
-        self, config: ClusteringConfig, *, spatial_dims: int, n_sigma: int, grid: tuple[int, ...], pixel: tuple[float, ...]
+        self,
+        config: ClusteringConfig,
+        *,
+        spatial_dims: int,
+        n_sigma: int,
+        grid: tuple[int, ...],
+        pixel: tuple[float, ...],
     ) -> None:
         self.settings = config.model_dump()
         self.geometry = {"n_sigma": n_sigma, "grid": grid, "pixel": pixel}
 
     def __call__(self, prediction: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Labels of one image."""
         return cluster(prediction, **self.geometry, **self.settings)
