@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from im2im_core.borrowed import BORROWED
 from im2im_core.config import RunConfig, validate
 from im2im_core.errors import BundleError, ConfigError
 from im2im_core.files import write_beside, write_json
@@ -129,16 +129,12 @@ def open_bundle(path: Path, registry: Registry) -> Bundle:
     path = find_bundle(path)
     try:
         raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        _check_version(path, raw)
         manifest = BundleManifest.model_validate(raw)
     except (OSError, ValueError, ValidationError) as error:
         raise BundleError(f"'{path / MANIFEST}' is damaged: {_short(error)}", "copy the bundle again") from error
-    if manifest.format_version > FORMAT_VERSION:
-        raise BundleError(
-            f"'{path}' has bundle format {manifest.format_version}, this im2im reads up to {FORMAT_VERSION}",
-            "pip install --upgrade im2im-core",
-        )
     installed = {(e.plugin, kind) for kind in _KINDS for e in registry.components(kind)}
-    names = {plugin for plugin, _ in installed} | {"monai", "torch"}
+    names = {plugin for plugin, _ in installed} | {BORROWED}
     missing = sorted({(c.plugin, c.distribution) for c in manifest.components if c.plugin not in names})
     if missing:
         plugin, distribution = missing[0]
@@ -153,6 +149,16 @@ def open_bundle(path: Path, registry: Registry) -> Bundle:
             f"the configuration of '{path}' does not fit the installed plug-ins:\n{error.message}"
         ) from error
     return Bundle(path, manifest, config)
+
+
+def _check_version(path: Path, raw: Any) -> None:
+    """Before anything else: a newer format may hold what this version would call damaged."""
+    version = raw.get("format_version") if isinstance(raw, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise BundleError(
+            f"'{path}' has bundle format {version}, this im2im reads up to {FORMAT_VERSION}",
+            "pip install --upgrade im2im-core",
+        )
 
 
 _KINDS = ("reader", "writer", "dataset", "transform", "network", "model", "loss", "trainer", "postprocessor", "metric")
@@ -205,7 +211,7 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Any]:
 
     if not path.is_file():
         raise BundleError(f"'{path}' is missing", "copy the bundle again")
-    if zipfile.is_zipfile(path) or path.read_bytes()[:1] == b"\x80":
+    if _is_pickle(path):
         raise BundleError(
             f"'{path}' is a pickle, not safetensors; it was not opened", "get the bundle from its source again"
         )
@@ -218,6 +224,13 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Any]:
     if not state:
         raise BundleError(f"'{path}' holds no weights")
     return state
+
+
+def _is_pickle(path: Path) -> bool:
+    """A pickle, bare or in torch's zip archive. Safetensors may begin with the same byte, but its ninth is a brace."""
+    with path.open("rb") as stream:
+        head = stream.read(9)
+    return head[8:] != b"{" and (head[:1] == b"\x80" or head[:2] == b"PK")
 
 
 def _sha256(path: Path) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from im2im_core.borrowed import BORROWED, borrowed_component
-from im2im_core.components import Component, ComponentConfig, Model, Preset
+from im2im_core.components import ComponentConfig, Model, Preset
 from im2im_core.errors import ComponentError, ConfigError
-from im2im_core.layers import Layer, assign, overlay, parse_assignment
+from im2im_core.layers import Layer, assign, dump_yaml, overlay, parse_assignment
+from im2im_core.problems import explain, suggest
 from im2im_core.registry import Registered, Registry
 
 SINGLE: Mapping[str, str] = {
@@ -91,15 +90,14 @@ class RunConfig:
             value = getattr(self, section)
             if section in LISTS:
                 result[section] = [choice.settings() for choice in value]
-            elif value is not None:
-                result[section] = value.settings()
+            else:
+                # Nothing is written as null: the model's own defaults may hold a scheduler that was turned off.
+                result[section] = value.settings() if value is not None else None
         return result
 
     def to_yaml(self) -> str:
         """The resolved configuration, accepted by `--config`."""
-        return str(
-            yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
-        )
+        return dump_yaml(self.to_dict())
 
     def choices(self) -> Iterable[tuple[str, Choice]]:
         """All components in use with the path of their section."""
@@ -165,7 +163,7 @@ def validate(registry: Registry, merged: Mapping[str, Any]) -> RunConfig:
     known = {"seed", *SINGLE, *LISTS}
     for key in merged:
         if key not in known:
-            problems.append(f"{key}: unknown section{_suggest(key, known)}")
+            problems.append(f"{key}: unknown section{suggest(str(key), known)}")
     seed = merged.get("seed", 0)
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         problems.append(f"seed: a whole number from 0 to 4294967295 is needed (got '{seed}')")
@@ -173,7 +171,7 @@ def validate(registry: Registry, merged: Mapping[str, Any]) -> RunConfig:
         value = merged.get(section)
         if value is None or (section == "reader" and not value):
             if section not in OPTIONAL:
-                problems.append(f"{section}: nothing chosen; add --set {section}.name=NAME (im2im list {kind}s)")
+                problems.append(f"{section}: nothing chosen; add --set {section}.name=NAME (im2im list {kind})")
             continue
         choice = _choose(registry, section, kind, value, problems)
         if choice:
@@ -207,7 +205,7 @@ def find_component(registry: Registry, kind: str, name: str) -> Registered:
 def _choose(registry: Registry, path: str, kind: str, value: Any, problems: list[str]) -> Choice | None:
     name = _name_of(value)
     if name is None:
-        problems.append(f"{path}: 'name' is missing; see im2im list {kind}s")
+        problems.append(f"{path}: 'name' is missing; see im2im list {kind}")
         return None
     try:
         found = find_component(registry, kind, name)
@@ -218,22 +216,9 @@ def _choose(registry: Registry, path: str, kind: str, value: Any, problems: list
     try:
         config = found.component.config.model_validate(settings)
     except ValidationError as error:
-        problems.extend(_explain(path, found.component, error))
+        problems.extend(explain(path, found.component.config, settings, error))
         return None
     return Choice(name, found.plugin, found.component, config)
-
-
-def _explain(path: str, component: Component, error: ValidationError) -> Iterable[str]:
-    for problem in error.errors():
-        where = ".".join([path, *(str(part) for part in problem["loc"])])
-        if problem["type"] == "extra_forbidden":
-            yield f"{where}: unknown setting{_suggest(str(problem['loc'][-1]), component.config.model_fields)}"
-        elif problem["type"] == "missing":
-            yield f"{where}: this setting is needed"
-        else:
-            message = problem["msg"].removeprefix("Value error, ")
-            got = f" (got '{problem['input']}')" if problem["loc"] else ""
-            yield f"{where}: {message[:1].lower()}{message[1:]}{got}"
 
 
 def _mismatches(sections: Mapping[str, Any]) -> list[str]:
@@ -287,11 +272,6 @@ def check_dimensions(config: RunConfig, spatial_dims: int, target_channels: int)
 
 def _dims(dims: Iterable[int]) -> str:
     return " and ".join(f"{dim}D" for dim in dims)
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _name_of(value: Any) -> str | None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,11 @@ def write_beside(path: Path) -> Iterator[Path]:
         if beside.is_dir() and path.is_dir():
             old = path.with_name(f".{uuid.uuid4().hex[:8]}-old-{path.name}")
             path.replace(old)
-            beside.replace(path)
+            try:
+                beside.replace(path)
+            except OSError:
+                old.replace(path)
+                raise
             shutil.rmtree(old, ignore_errors=True)
         else:
             beside.replace(path)
@@ -40,10 +44,12 @@ def write_beside(path: Path) -> Iterator[Path]:
             "check that the folder is writable and the disk not full",
         ) from error
     finally:
-        if beside.is_dir():
-            shutil.rmtree(beside, ignore_errors=True)
-        else:
-            beside.unlink(missing_ok=True)
+        # What cannot be removed must not hide the error that is on its way.
+        with suppress(OSError):
+            if beside.is_dir():
+                shutil.rmtree(beside, ignore_errors=True)
+            else:
+                beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from im2im_core.errors import DataError, OutputError
 from im2im_core.image import Image
 from im2im_core.interfaces import ImageWriter, ReadImage
 from im2im_core.registry import Registered, Registry
+
+_log = logging.getLogger(__name__)
 
 
 def by_suffix(registry: Registry, kind: str, path: Path) -> list[Registered]:
@@ -57,6 +60,9 @@ def image_loader(registry: Registry, reader: Choice | None = None) -> ReadImage:
             except DataError as error:
                 reasons.append(f"{name}: {error.message}")
                 hint = error.hint or hint
+            except Exception as error:  # a reader of any plug-in must not stop a run over many files
+                _log.debug("reader '%s' failed on '%s'", name, path, exc_info=True)
+                reasons.append(f"{name}: {type(error).__name__}: {error}")
         raise DataError(f"cannot read '{path}'; readers tried: " + "; ".join(reasons), hint)
 
     return load

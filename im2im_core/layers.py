@@ -15,12 +15,29 @@ Layer = Mapping[str, Any]
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which `1e-3` is a number, as everywhere else."""
+    """Safe YAML in which `1e-3` is a number, as everywhere else, and `10:30:00` and `2024-01-31` are text."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+0123456789.")
-)
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around text that `_Loader` would take for a number."""
+
+
+_NUMBERS = {
+    "int": (r"[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)", "-+0123456789"),
+    "float": (
+        r"[-+]?([0-9][0-9_]*\.[0-9_]*([eE][-+]?[0-9]+)?|\.[0-9][0-9_]*([eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.(inf|Inf|INF))"
+        r"|\.(nan|NaN|NAN)",
+        "-+0123456789.",
+    ),
+}
+_TEXT = {f"tag:yaml.org,2002:{tag}" for tag in ("int", "float", "timestamp")}
+for _kind in (_Loader, _Dumper):
+    _kind.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in rules if tag not in _TEXT]
+        for first, rules in _kind.yaml_implicit_resolvers.items()
+    }
+    for _tag, (_pattern, _first) in _NUMBERS.items():
+        _kind.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_first))
 
 
 def parse_yaml(text: str) -> Any:
@@ -30,6 +47,18 @@ def parse_yaml(text: str) -> Any:
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+def dump_yaml(content: Any, *, flow: bool | None = None, width: int = 100) -> str:
+    """YAML text from plain types, such that `parse_yaml` gives them back.
+
+    Args:
+        content: what to write.
+        flow: everything in braces and brackets; None: the innermost collections only.
+        width: characters per line.
+    """
+    text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=flow, width=width)
+    return str(text)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -42,7 +71,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read configuration '{path}': {error.strerror}", "check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"'{path}' is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
@@ -80,7 +109,7 @@ def parse_assignment(text: str) -> tuple[tuple[str, ...], Any]:
         raise ConfigError(f"'--set {text}' is not of the form a.b=value", "for instance --set trainer.max_epochs=50")
     try:
         return keys, parse_yaml(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"the value of '--set {text}' is not valid YAML") from error
 
 
@@ -88,27 +117,25 @@ def assign(config: dict[str, Any], assignments: Iterable[tuple[tuple[str, ...], 
     """Lay `--set` values over a configuration. Names come first, so that settings meet the component they are for."""
     ordered = sorted(assignments, key=lambda item: item[0][-1] != "name")
     for keys, value in ordered:
-        if any(key.isdigit() for key in keys):
-            config = _assign_in_list(config, keys, value)
-            continue
-        layer: Any = value
-        for key in reversed(keys):
-            layer = {key: layer}
-        config = overlay(config, layer)
+        config = _assign(config, keys, value, ())
     return config
 
 
-def _assign_in_list(config: dict[str, Any], keys: tuple[str, ...], value: Any) -> dict[str, Any]:
-    """Set one key inside an item of a list: `preprocessing.0.low=2`."""
-    section, index, *rest = keys
-    items = config.get(section)
-    if not isinstance(items, list) or not index.isdigit() or int(index) >= len(items):
-        count = len(items) if isinstance(items, list) else 0
-        raise ConfigError(f"'{'.'.join(keys)}': {section} has {count} items, there is no item {index}")
-    changed = list(items)
-    item = {"name": items[int(index)]} if isinstance(items[int(index)], str) else dict(items[int(index)])
-    layer: Any = value
-    for key in reversed(rest):
-        layer = {key: layer}
-    changed[int(index)] = overlay(item, layer) if rest else value
-    return {**config, section: changed}
+def _assign(node: Any, keys: tuple[str, ...], value: Any, above: tuple[str, ...]) -> Any:
+    """`value` laid over what `keys` lead to inside `node`; a number is an index, as in `preprocessing.0.low`."""
+    if not keys:
+        return overlay({"": node}, {"": value})[""]
+    key, *rest = keys
+    path = (*above, key)
+    if key.isdigit() and above and not isinstance(node, Mapping):
+        items = list(node) if isinstance(node, list | tuple) else []
+        if int(key) >= len(items):
+            where = ".".join(above)
+            raise ConfigError(f"'{'.'.join((*path, *rest))}': {where} has {len(items)} items, there is no item {key}")
+        item = {"name": items[int(key)]} if rest and isinstance(items[int(key)], str) else items[int(key)]
+        items[int(key)] = _assign(item, tuple(rest), value, path)
+        return items
+    known = node if isinstance(node, Mapping) else {}
+    if key == "name" and not rest and value != known.get("name", value):
+        return {"name": value}  # settings of the component that was named before are no settings of this one
+    return {**known, key: _assign(known.get(key), tuple(rest), value, path)}

@@ -15,7 +15,7 @@ import numpy as np
 
 from im2im_core.build import build_postprocessing, build_steps
 from im2im_core.bundle import Bundle, load_model
-from im2im_core.errors import DataError
+from im2im_core.errors import ConfigError, DataError, Im2imError
 from im2im_core.image import Image
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Predictor:
         blocks = list(split_blocks(source.shape[1:], window, self.options.overlap))
         output: NumpyArray | None = None
         for index, block in enumerate(blocks):
-            data: NumpyArray = np.asarray(source.data[(slice(None), *block.read)]).astype(np.float32)
+            data = _read(source, block)
             if not np.isfinite(data).all():
                 raise DataError("the image holds NaN or infinite pixels", "replace them before prediction")
             sample: dict[str, Any] = {"image": data}
@@ -145,6 +145,18 @@ class Predictor:
         return result
 
 
+def _read(source: Image, block: Block) -> NumpyArray:
+    """Decode a block. Only now does a lazy reader find out that its file is damaged further in."""
+    try:
+        return np.asarray(source.data[(slice(None), *block.read)]).astype(np.float32)
+    except Im2imError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"the pixels cannot be read: {type(error).__name__}: {error}", "check that the file is complete"
+        ) from error
+
+
 def split_blocks(shape: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Block]:
     """Cut an image into blocks whose windows lie on one grid.
 
@@ -174,7 +186,11 @@ def _device(name: str) -> torch.device:
     import torch
 
     if name != "auto":
-        return torch.device(name)
+        try:
+            return torch.empty(0, device=name).device
+        except (RuntimeError, AssertionError, NotImplementedError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise ConfigError(f"device '{name}' cannot be used: {reason}", "use --device auto or cpu") from error
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

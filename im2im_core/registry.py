@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -196,7 +197,8 @@ def _collect(manager: pluggy.PluginManager, name: str, module: Any) -> list[Regi
     """Ask one plug-in alone, so that a failure has a name."""
     known = set(HOOKS.values())
     for attribute in vars(module).values():
-        if hasattr(attribute, f"{PROJECT}_impl") and attribute.__name__ not in known:
+        # As pluggy does: an object that answers to any attribute, such as a mock, is no hook.
+        if inspect.isroutine(attribute) and hasattr(attribute, f"{PROJECT}_impl") and attribute.__name__ not in known:
             near = get_close_matches(attribute.__name__, known, n=1)
             raise _Broken(f"unknown hook '{attribute.__name__}'" + (f"; did you mean {near[0]}?" if near else ""))
     try:
@@ -220,7 +222,7 @@ def _collect(manager: pluggy.PluginManager, name: str, module: Any) -> list[Regi
 def _declared(kind: str, hook_name: str, function: Any) -> list[Component]:
     try:
         items = list(function())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _Broken(f"{hook_name} failed: {type(error).__name__}: {error}") from error
     seen: set[str] = set()
     for item in items:

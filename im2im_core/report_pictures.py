@@ -11,7 +11,7 @@ from im2im_core.evaluation import common_axes
 from im2im_core.evaluation_record import Case
 from im2im_core.image import Image
 from im2im_core.interfaces import NumpyArray, ReadImage
-from im2im_core.object_matching import as_labels, object_overlaps
+from im2im_core.object_matching import ObjectOverlaps, as_labels, object_overlaps
 from im2im_core.report_drawing import colored, composite, css, fit, hue, outline, png, stretch
 from im2im_core.report_words import MINUS, write_figure
 
@@ -35,12 +35,16 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class _Planes:
-    """One plane of a case. Images (C, Y, X) as they were stored; labels (Y, X)."""
+    """One plane of a case to draw, and for objects how those of the whole image overlap.
+
+    Images are (C, Y, X), labels and classes (Y, X), scaled for display.
+    """
 
     image: NumpyArray | None
     prediction: NumpyArray
     target: NumpyArray
     where: str
+    overlaps: ObjectOverlaps | None
 
 
 def case_panels(case: Case, load: ReadImage, kind: str) -> tuple[list[Panel], str]:
@@ -60,37 +64,45 @@ def case_panels(case: Case, load: ReadImage, kind: str) -> tuple[list[Panel], st
     assert case.prediction_path is not None
     prediction, target = load(case.prediction_path), load(case.target_path)
     image = load(case.image_path) if case.image_path is not None else None
-    planes = _one_plane(image, prediction, target, as_map=kind != "image")
+    planes = _one_plane(image, prediction, target, kind)
     draw = {"objects": _object_panels, "classes": _class_panels, "image": _image_panels}[kind]
     return draw(planes), planes.where
 
 
-def _one_plane(image: Image | None, prediction: Image, target: Image, *, as_map: bool) -> _Planes:
-    axes = common_axes(prediction, target)
-    axes = ("" if as_map else "C") + "".join(axis for axis in axes if axis in "ZYX")
-    depth = target.sizes.get("Z", 1) if "Z" in axes else 1
-    pixels = target.to_axes(axes).compute()
+def _one_plane(image: Image | None, prediction: Image, target: Image, kind: str) -> _Planes:
+    axes = "".join(axis for axis in common_axes(prediction, target) if axis in "ZYX")
+    axes = f"C{axes}" if kind == "image" else axes
+    arrays = [source.to_axes(axes).compute() for source in (prediction, target)]
+    overlaps = None
+    if kind == "objects":  # before scaling, which may lose small objects
+        arrays = [as_labels(array, what) for array, what in zip(arrays, ("prediction", "target"), strict=True)]
+        overlaps = object_overlaps(*arrays)
+    depth = target.sizes["Z"] if "Z" in axes else 1
     index = depth // 2
-    if as_map and depth > 1:  # a plane with something in it
-        index = int(np.count_nonzero(pixels, axis=(1, 2)).argmax())
-
-    def plane(source: Image, wanted: str) -> NumpyArray:
-        array = source.to_axes(wanted).compute()
-        return fit(array.take(index, axis=wanted.index("Z")) if "Z" in wanted else array, smooth=not as_map)
-
-    shown = None
+    if kind != "image" and depth > 1:  # the plane with most in it
+        index = int(np.count_nonzero(arrays[1], axis=(1, 2)).argmax())
     if image is not None:
-        wanted = "CZYX" if depth > 1 else "CYX"
-        array = image.to_axes(wanted).compute()
-        shown = fit(array[:, index] if depth > 1 else array, smooth=True)
-    where = f"plane {index + 1} of {depth}" if depth > 1 else ""
-    return _Planes(shown, plane(prediction, axes), plane(target, axes), where)
+        arrays.append(_middle(image, "CZYX" if "Z" in axes else "CYX"))
+    planes = [array[..., index, :, :] if "Z" in axes else array for array in arrays]
+    return _Planes(
+        fit(planes[2], smooth=True) if image is not None else None,
+        fit(planes[0], smooth=kind == "image"),
+        fit(planes[1], smooth=kind == "image"),
+        f"plane {index + 1} of {depth}" if depth > 1 else "",
+        overlaps,
+    )
+
+
+def _middle(image: Image, axes: str) -> NumpyArray:
+    """All pixels along the wanted axes, and the middle of any other: an image may have more axes than its target."""
+    where = [slice(None) if axis in axes else slice(size // 2, size // 2 + 1) for axis, size in image.sizes.items()]
+    return image.with_data(image.data[tuple(where)]).to_axes(axes).compute()
 
 
 def _object_panels(planes: _Planes) -> list[Panel]:
-    prediction, target = as_labels(planes.prediction, "prediction"), as_labels(planes.target, "target")
+    prediction, target, overlaps = planes.prediction, planes.target, planes.overlaps
+    assert overlaps is not None
     ground = _ground(planes, target.shape)
-    overlaps = object_overlaps(prediction, target)
     target_hits, prediction_hits, _ = overlaps.match(0.5)
     partner = dict(zip(overlaps.prediction_ids[prediction_hits], overlaps.target_ids[target_hits], strict=True))
     ours = {int(label): hue(int(partner.get(label, label + 7919))) for label in overlaps.prediction_ids}

@@ -9,15 +9,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Item = TypeVar("Item")
+_REDIRECTED_WIDTH = 1000
 
 
 def console() -> Console:
-    """Where ordinary output goes. Never breaks lines of a redirected output, so that scripts can read it."""
+    """Where ordinary output goes. Never breaks lines of a redirected output, so that scripts can read it.
+
+    Brackets are no markup: paths and types hold them.
+    """
     import sys
 
     from rich.console import Console
 
-    return Console(soft_wrap=not sys.stdout.isatty())
+    terminal = sys.stdout.isatty()
+    return Console(soft_wrap=not terminal, width=None if terminal else _REDIRECTED_WIDTH, markup=False)
 
 
 def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:

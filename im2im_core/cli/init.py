@@ -12,6 +12,8 @@ from im2im_core.cli import options
 if TYPE_CHECKING:
     from im2im_core.config import Choice, RunConfig
 
+PLACEHOLDER = "path/to/your/images"
+
 
 def init(
     model: options.Model = None,
@@ -23,14 +25,25 @@ def init(
     """Write a commented YAML file with all settings of a model or preset."""
     from im2im_core.cli.console import console
     from im2im_core.cli.train import flag_layer, resolve_settings
-    from im2im_core.errors import OutputError
+    from im2im_core.errors import ConfigError, OutputError
     from im2im_core.files import write_text
     from im2im_core.registry import Registry
 
     if out.exists():
         raise OutputError(f"'{out}' exists already", "choose another name with --out")
     flags = flag_layer(model=model, data=data, network=None, loss=None)
-    settings = resolve_settings(Registry.discover(), preset=preset, config=None, flags=flags, sets=sets)
+    registry = Registry.discover()
+    try:
+        settings = resolve_settings(registry, preset=preset, config=None, flags=flags, sets=sets)
+    except ConfigError as error:
+        if data:
+            raise
+        # The data are the one thing that every model needs to be told, and may be filled in later.
+        flags = flag_layer(model=model, data=PLACEHOLDER, network=None, loss=None)
+        try:
+            settings = resolve_settings(registry, preset=preset, config=None, flags=flags, sets=sets)
+        except ConfigError as other:
+            raise other if "dataset" not in other.message else error from None
     write_text(out, commented_yaml(settings))
     console().print(f"wrote {out}; train with: im2im train --config {out}", highlight=False)
 
@@ -42,7 +55,9 @@ def commented_yaml(settings: RunConfig) -> str:
         if section == "seed":
             continue
         choices = getattr(settings, section)
-        if isinstance(value, list):
+        if value is None:
+            lines += ["", f"{section}: null"]
+        elif isinstance(value, list):
             lines += ["", f"{section}:" + ("" if value else " []")]
             for choice in choices:
                 lines += _block(choice, "  - ", "    ")
@@ -64,7 +79,7 @@ def _block(choice: Choice, first: str, rest: str) -> list[str]:
 
 
 def _value(value: Any) -> str:
-    import yaml
+    from im2im_core.layers import dump_yaml
 
-    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True).strip()
+    text = dump_yaml(value, flow=True, width=10_000).strip()
     return str(text.removesuffix("...").strip())

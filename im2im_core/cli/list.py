@@ -35,7 +35,7 @@ def list_components(
         table.add_column(no_wrap=True, style="dim")
         for name, summary, provider in _rows(registry, each, everything=kind is not None):
             table.add_row(f"  {name}", summary, provider)
-        terminal.print(f"[underline]{plural(each)}[/underline]")
+        terminal.print(plural(each), style="underline")
         terminal.print(table if table.row_count else "  none installed")
     _warn_of_broken(registry)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 def plugins() -> None:
     """List the installed plug-ins, what they bring, and why some do not work."""
     from rich.table import Table
+    from rich.text import Text
 
     from im2im_core.cli.console import console
     from im2im_core.cli.list import plural
@@ -22,7 +23,7 @@ def plugins() -> None:
             info.name,
             f"{info.distribution} {info.version}".strip() or info.module,
             "" if info.api is None else str(info.api),
-            f"[{colour}]{info.state}[/{colour}]",
+            Text(info.state, style=colour),
             brings if info.state == "active" else info.reason,
         )
     console().print(table)

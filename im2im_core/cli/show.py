@@ -38,8 +38,8 @@ def _show_component(component: Component, plugin: str) -> None:
     from im2im_core.cli.console import console
 
     terminal = console()
-    terminal.print(f"[bold]{component.name}[/bold] ({component.kind} of {plugin})", highlight=False)
-    terminal.print(component.summary, highlight=False, markup=False)
+    terminal.print(f"{component.name} ({component.kind} of {plugin})", style="bold", highlight=False)
+    terminal.print(component.summary, highlight=False)
     facts = {
         "task": getattr(component, "task", None),
         "tasks": ", ".join(getattr(component, "tasks", ()) or ()),
@@ -48,17 +48,17 @@ def _show_component(component: Component, plugin: str) -> None:
     }
     for label, text in facts.items():
         if text:
-            terminal.print(f"{label}: {text}", highlight=False, markup=False)
+            terminal.print(f"{label}: {text}", highlight=False)
     if component.config.model_fields:
         table = Table("setting", "type", "default", "meaning", box=None, pad_edge=False, padding=(0, 2, 0, 0))
         for key, field in component.config.model_fields.items():
             table.add_row(key, type_name(field.annotation), default_text(field), field.description or "")
-        terminal.print(table, markup=False)
+        terminal.print(table)
     for label in ("defaults", "settings"):
         values = getattr(component, label, None)
         if values:
             terminal.print(f"\n{label} of the run:")
-            terminal.print(yaml.safe_dump(plain(values), sort_keys=False, default_flow_style=None), markup=False)
+            terminal.print(yaml.safe_dump(plain(values), sort_keys=False, default_flow_style=None))
 
 
 def plain(value: Any) -> Any:
@@ -107,14 +107,14 @@ def _show_bundle(path: Path) -> None:
     except ValueError as error:
         raise BundleError(f"'{folder / MANIFEST}' is damaged: {error}", "copy the bundle again") from error
     terminal = console()
-    terminal.print(f"[bold]{folder}[/bold]", highlight=False)
+    terminal.print(str(folder), style="bold", highlight=False)
     components = content.pop("components", [])
     for key, value in content.items():
-        terminal.print(f"{key}: {value}", highlight=False, markup=False)
+        terminal.print(f"{key}: {value}", highlight=False)
     for entry in components:
         provider = f"{entry.get('distribution') or entry.get('plugin')} {entry.get('version', '')}"
         terminal.print(
-            f"  {entry.get('section')}: {entry.get('name')} ({provider.strip()})", highlight=False, markup=False
+            f"  {entry.get('section')}: {entry.get('name')} ({provider.strip()})", highlight=False
         )
     if (folder / "config.yaml").is_file():
-        terminal.print("\n" + (folder / "config.yaml").read_text(encoding="utf-8"), highlight=False, markup=False)
+        terminal.print("\n" + (folder / "config.yaml").read_text(encoding="utf-8"), highlight=False)

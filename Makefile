@@ -1,0 +1,40 @@
+# Each target makes the environment that it needs. PYTHON=python3.12 make test uses another interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+STAMP = $(VENV)/.installed
+MANIFESTS = pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt requirements-dev.txt
+SOURCES = im2im_core $(wildcard plugins/*/src/*)
+
+.PHONY: demo test lint lint-types pytest bench env clean
+
+demo: env
+	$(BIN)/im2im demo
+
+test: lint pytest
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(MAKE) lint-types
+	$(BIN)/lint-imports
+
+lint-types: env
+	$(BIN)/mypy $(SOURCES)
+
+pytest: env
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: env
+	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+env: $(STAMP)
+
+$(STAMP): $(MANIFESTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	rm -rf plugins/*/build plugins/*/src/*.egg-info

@@ -1,0 +1,204 @@
+"""`paired`: image pairs on disk as batches of patches for training and whole images for validation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import LightningDataModule
+
+from im2im_core.builtin.caching import SmartCache, cached, make_items
+from im2im_core.builtin.dataset_config import PairedConfig
+from im2im_core.builtin.loading import Collate, PairedLoader, VisitSampler
+from im2im_core.builtin.pairs import check_size, facts_of, split_subjects
+from im2im_core.builtin.patches import PatchDataset, PatchSettings, WholeDataset, failure
+from im2im_core.builtin.samples import LoadSample
+from im2im_core.errors import DataError
+from im2im_core.interfaces import ReadImage, Sample
+from im2im_core.layouts import Subject
+
+log = logging.getLogger(__name__)
+Step = Callable[[Sample], Sample]
+NEEDS_OBJECTS = ("instance-segmentation",)
+
+
+class PairedDataModule(LightningDataModule):  # type: ignore[misc]
+    """Batches `{"image", "target"[, "costmap"]}` of plain tensors, (B, C, [Z,] Y, X).
+
+    Attributes:
+        train_subjects: what is trained on.
+        val_subjects: what is validated on, whole and one at a time.
+        facts: channels and dimensions, from the first subject.
+    """
+
+    def __init__(
+        self,
+        config: PairedConfig,
+        *,
+        load: ReadImage,
+        preprocessing: Step,
+        augmentation: Step,
+        spatial_dims: int,
+        seed: int,
+        cache_dir: Path | None,
+        fingerprint: str = "",
+        task: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.seed = seed
+        self.task = task
+        self.train_subjects, self.val_subjects = split_subjects(config, seed)
+        everything = [*self.train_subjects, *self.val_subjects]
+        self.facts = facts_of(everything, len(self.train_subjects), load, spatial_dims)
+        self.patch_size, self.val_max_size = check_size(config, spatial_dims)
+        self._load = load
+        self._preprocessing = preprocessing
+        self._augmentation = augmentation
+        self._cache_dir = Path(config.cache_dir) if config.cache_dir else cache_dir
+        self._fingerprint = fingerprint
+        self._train: Any = None
+        self._val: Any = None
+        self._loaders: list[PairedLoader] = []
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the caches; with `cache: memory` this reads all images.
+
+        Raises:
+            DataError: an image cannot be used, or no target holds an object where the task needs objects.
+        """
+        if self._train is not None:
+            return
+        sampled = self.patch_size is not None and self.config.sampling == "foreground"
+        try:
+            train = self._cached(self.train_subjects, self.config.cache, indices=sampled)
+            # Validation wants the same images every time, which a changing part of them is not.
+            kind = "memory" if self.config.cache == "smart" else self.config.cache
+            self._val = self._cached(self.val_subjects, kind, indices=False)
+            if self.task in NEEDS_OBJECTS:
+                self._check_objects(train)
+        except Exception as error:
+            told = failure(error)
+            raise DataError(told.message, told.hint) from error
+        self._train = train
+
+    def train_dataloader(self) -> PairedLoader:
+        """Patches of all images in an order that depends on the seed and the epoch only."""
+        self.setup()
+        whole = self.patch_size is None
+        foreground = self.config.foreground_fraction if self.config.sampling == "foreground" and not whole else None
+        settings = PatchSettings(self.patch_size, 1 if whole else self.config.patches_per_image, foreground)
+        patches = PatchDataset(self._train, self._augmentation, settings, self.seed)
+        trainer = self.trainer
+        sampler = VisitSampler(
+            len(patches),
+            self.seed,
+            epoch=trainer.current_epoch if trainer else 0,
+            processes=trainer.world_size if trainer else 1,
+            rank=trainer.global_rank if trainer else 0,
+        )
+        smart = isinstance(self._train, SmartCache)
+        # Workers are copies of this process: with a cache that changes they must be made anew.
+        loader = self._loader(patches, self.train_subjects, self.config.batch_size, not smart, sampler=sampler)
+        if smart:
+            loader.before_epoch = self._train.set_epoch
+        return loader
+
+    def val_dataloader(self) -> PairedLoader | list[Any]:
+        """Whole images one by one; an empty list when there are none."""
+        self.setup()
+        if not self.val_subjects:
+            return []
+        return self._loader(WholeDataset(self._val, self.val_max_size), self.val_subjects, 1, True, shuffle=False)
+
+    def teardown(self, stage: str | None = None) -> None:
+        """End worker processes and threads."""
+        while self._loaders:
+            self._loaders.pop().close()
+        if isinstance(self._train, SmartCache):
+            self._train.shutdown()
+
+    def _loader(
+        self, dataset: Any, subjects: Sequence[Subject], batch_size: int, keep_workers: bool, **options: Any
+    ) -> PairedLoader:
+        loader = PairedLoader(
+            dataset,
+            batch_size=batch_size,
+            num_workers=self.config.num_workers,
+            persistent_workers=keep_workers and self.config.num_workers > 0,
+            collate_fn=Collate(costmaps=any(subject.costmap for subject in subjects)),
+            pin_memory=torch.cuda.is_available(),
+            drop_last=batch_size > 1 and self.config.drop_last,
+            # Otherwise a DataLoader draws from torch's own generator, and so changes what the model draws.
+            generator=torch.Generator().manual_seed(self.seed),
+            **options,
+        )
+        self._loaders.append(loader)
+        return loader
+
+    def _cached(self, subjects: Sequence[Subject], kind: str, *, indices: bool) -> Any:
+        load = LoadSample(self._load, self._preprocessing, self.facts, indices=indices)
+        items = make_items(subjects, (self._fingerprint, self.facts.spatial_dims, indices))
+        return cached(
+            kind,
+            items,
+            load,
+            folder=self._cache_dir,
+            cache_rate=self.config.cache_rate,
+            reload_share=self.config.reload_share,
+            reload_every=self.config.reload_every,
+        )
+
+    def _check_objects(self, samples: Any) -> None:
+        """Find one object; with usual data the first target has it, so no more than that is read."""
+        for index in range(len(samples)):
+            if (samples[index]["target"] > 0).any():
+                return
+        raise DataError(
+            f"none of the {len(samples)} training targets holds an object: all pixels are 0",
+            "check that the targets are label images, with 0 for background and a number for each object",
+        )
+
+
+def build_paired(
+    config: PairedConfig,
+    *,
+    load: ReadImage,
+    preprocessing: Step,
+    augmentation: Step,
+    spatial_dims: int,
+    seed: int,
+    cache_dir: Path | None = None,
+    fingerprint: str = "",
+    task: str | None = None,
+) -> PairedDataModule:
+    """The data module of `paired`.
+
+    Args:
+        config: its settings.
+        load: opens an image file lazily.
+        preprocessing: from one sample dict to the next, the same every time; its results are cached.
+        augmentation: from one patch to the next, random.
+        spatial_dims: 2 or 3.
+        seed: decides on split, order, patches and augmentation.
+        cache_dir: of the persistent cache where the settings name none.
+        fingerprint: text that changes with the settings of preprocessing and reader, so that no stale cache is used.
+        task: what the model is trained for; some need objects in the targets.
+
+    Raises:
+        DataError: nothing usable on disk, or the first pair does not fit together.
+    """
+    return PairedDataModule(
+        config,
+        load=load,
+        preprocessing=preprocessing,
+        augmentation=augmentation,
+        spatial_dims=spatial_dims,
+        seed=seed,
+        cache_dir=cache_dir,
+        fingerprint=fingerprint,
+        task=task,
+    )

@@ -1,0 +1,102 @@
+"""From patches to batches: order of an epoch, collation, and errors that reach the user from worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.data.distributed import DistributedSampler
+
+from im2im_core.builtin.patches import Failure, Visit
+from im2im_core.errors import DataError
+from im2im_core.interfaces import Sample
+
+Batch = dict[str, torch.Tensor]
+
+
+class VisitSampler(DistributedSampler[Any]):
+    """All visits of an epoch in an order that depends on (seed, epoch) only; each of several processes takes a share.
+
+    Lightning announces the epoch by `set_epoch`. It leaves a DistributedSampler as it is; any other one it would
+    replace by one that knows no visits.
+    """
+
+    def __init__(self, count: int, seed: int, *, epoch: int = 0, processes: int = 1, rank: int = 0) -> None:
+        self.count = count
+        self.seed = seed
+        self.epoch = epoch
+        self.num_replicas = processes
+        self.rank = rank
+
+    def __iter__(self) -> Iterator[Any]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.count)
+        for number in order[self.rank :: self.num_replicas][: len(self)]:
+            yield Visit(self.epoch, int(number))
+
+    def __len__(self) -> int:
+        return self.count // self.num_replicas
+
+
+class PairedLoader(DataLoader[Any]):
+    """A DataLoader that raises what a worker process could not read as the DataError it is."""
+
+    before_epoch: Callable[[int], None] | None = None
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        if self.before_epoch is not None:
+            self.before_epoch(getattr(self.sampler, "epoch", 0))
+        batches = super().__iter__()
+        for batch in batches:
+            if isinstance(batch, Failure):
+                _end_workers(batches)
+                self._iterator = None
+                raise DataError(batch.message, batch.hint)
+            yield batch
+
+    def close(self) -> None:
+        """End the worker processes that are kept between epochs."""
+        _end_workers(self._iterator)
+        self._iterator = None
+
+
+def _end_workers(iterator: Any) -> None:
+    # Left to the garbage collector this may happen while other workers are being forked, and then takes ten seconds.
+    end = getattr(iterator, "_shutdown_workers", None)
+    if end is not None:
+        end()
+
+
+class Collate:
+    """Samples -> batch, or the first failure among them.
+
+    Args:
+        costmaps: every batch gets a cost map; a sample without one counts everywhere.
+    """
+
+    def __init__(self, *, costmaps: bool) -> None:
+        self.costmaps = costmaps
+
+    def __call__(self, samples: Sequence[Sample | Failure]) -> Batch | Failure:
+        """Stack, (C, [Z,] Y, X) -> (B, C, [Z,] Y, X)."""
+        whole: list[Sample] = []
+        for sample in samples:
+            if isinstance(sample, Failure):
+                return sample
+            whole.append(sample)
+        given = [sample["costmap"] for sample in whole if "costmap" in sample]
+        if given or self.costmaps:
+            channels = given[0].shape[0] if given else 1
+            for sample in whole:
+                if "costmap" not in sample:
+                    sample["costmap"] = torch.ones((channels, *sample["image"].shape[1:]))
+        shapes = {tuple(sample["image"].shape) for sample in whole}
+        if len(shapes) > 1:
+            found = ", ".join(f"'{shape}'" for shape in sorted(shapes))
+            return Failure(
+                f"images of different shapes cannot form one batch: {found}",
+                "set dataset.patch_size, or dataset.batch_size=1; an augmentation must keep the size of a patch",
+            )
+        return {key: torch.stack([sample[key] for sample in whole]) for key in whole[0]}

@@ -1,0 +1,53 @@
+"""Settings of the losses that ship with the core."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from im2im_core.components import ComponentConfig
+
+
+class HuberConfig(ComponentConfig):
+    """Settings of `huber`."""
+
+    delta: float = Field(default=1.0, gt=0, description="error at which it turns from squared to absolute")
+
+
+class SsimConfig(ComponentConfig):
+    """Settings of `ssim`."""
+
+    data_range: float = Field(default=1.0, gt=0, description="range of intensities in the target")
+    window: int = Field(default=11, ge=3, description="pixels per axis of the Gaussian window; an odd number")
+    sigma: float = Field(default=1.5, gt=0, description="standard deviation of the window in pixels")
+
+
+class CrossEntropyConfig(ComponentConfig):
+    """Settings of `cross-entropy`."""
+
+    class_weights: tuple[float, ...] | None = Field(
+        default=None, description="a weight for each class, background first"
+    )
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="probability shared among all classes")
+
+
+class BceConfig(ComponentConfig):
+    """Settings of `bce`."""
+
+    positive_weight: float | None = Field(
+        default=None, gt=0, description="weight of foreground pixels; above 1 finds more"
+    )
+
+
+class DiceConfig(ComponentConfig):
+    """Settings of `dice` and `generalized-dice`."""
+
+    include_background: bool = Field(default=True, description="let class 0 count where there are several classes")
+    smooth: float = Field(default=1e-5, ge=0, description="added to both sides of the fraction, for empty targets")
+
+
+class DiceFocalConfig(DiceConfig):
+    """Settings of `dice-focal`."""
+
+    gamma: float = Field(default=2.0, ge=0, description="how strongly pixels that are right already lose weight")
+    dice_weight: float = Field(default=1.0, ge=0, description="weight of the Dice part")
+    focal_weight: float = Field(default=1.0, ge=0, description="weight of the focal part")

@@ -1,0 +1,223 @@
+"""Training patches: which image, where, and how it is changed, all decided by (seed, epoch, number of the visit)."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from monai.data import get_track_meta, set_track_meta
+from monai.transforms import RandCropByPosNegLabeld, RandSpatialCropd, SpatialPad, Transform
+
+from im2im_core.builtin.samples import BACKGROUND, FOREGROUND, plain_tensor
+from im2im_core.errors import DataError, Im2imError
+from im2im_core.interfaces import Sample
+
+log = logging.getLogger(__name__)
+KEYS = ("image", "target", "costmap")
+CROP_KEYS = {"keys": KEYS, "allow_missing_keys": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """One patch to make. It travels to worker processes in place of an index, so they need no state of their own."""
+
+    epoch: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error on its way from a worker process, where raising it would bury its message in a traceback."""
+
+    message: str
+    hint: str
+
+
+class SizedSamples(Protocol):
+    """Loaded samples by index."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PatchSettings:
+    """How patches are taken.
+
+    Attributes:
+        size: pixels per spatial axis; None: whole images.
+        per_image: patches of each image in an epoch.
+        foreground_fraction: share of patches centred on foreground; None: anywhere with equal probability.
+    """
+
+    size: tuple[int, ...] | None
+    per_image: int
+    foreground_fraction: float | None = None
+
+
+class PatchDataset(torch.utils.data.Dataset[Any]):
+    """`dataset[Visit]` is one augmented patch: image, target and, if any, costmap, as plain tensors.
+
+    An image smaller than the patch is continued by reflection. What is added has target 0 and cost map 0, so it never
+    counts, also where the data set has no cost maps.
+    """
+
+    def __init__(
+        self, samples: SizedSamples, augmentation: Callable[[Sample], Sample], settings: PatchSettings, seed: int
+    ) -> None:
+        self.samples = samples
+        self.augmentation = augmentation
+        self.settings = settings
+        self.seed = seed
+        self._state = np.random.RandomState(0)
+        self._crop = _cropper(settings)
+
+    def __len__(self) -> int:
+        return len(self.samples) * self.settings.per_image
+
+    def __getitem__(self, visit: Visit | int) -> Sample | Failure:
+        if isinstance(visit, int):
+            visit = Visit(0, visit)
+        try:
+            with seeded(self._state, (self.seed, visit.epoch, visit.number), self.augmentation):
+                return self._patch(visit.number // self.settings.per_image)
+        except Exception as error:
+            return failure(error)
+
+    def _patch(self, index: int) -> Sample:
+        sample: Sample = dict(self.samples[index])
+        types = {key: sample[key].dtype for key in KEYS if key in sample}
+        if self._crop is not None and self.settings.size is not None:
+            sample = pad_to(sample, self.settings.size)
+            self._crop.set_random_state(state=self._state)
+            cropped = self._crop(sample)
+            sample = cropped[0] if isinstance(cropped, list) else cropped
+        # The cache must not be changed by an augmentation that works in place.
+        sample = {key: sample[key].as_subclass(torch.Tensor).clone() for key in KEYS if key in sample}
+        try:
+            sample = self.augmentation(sample)
+        except Im2imError:
+            raise
+        except Exception as error:
+            log.debug("augmentation failed", exc_info=True)
+            raise DataError(
+                f"an augmentation failed: {type(error).__name__}: {error}", "check the settings under augmentation"
+            ) from error
+        return {key: _as_type(plain_tensor(sample[key]), types.get(key)) for key in KEYS if key in sample}
+
+
+class WholeDataset(torch.utils.data.Dataset[Any]):
+    """`dataset[i]` is a whole validation image without augmentation; axes longer than `most` keep their centre."""
+
+    def __init__(self, samples: SizedSamples, most: tuple[int, ...] | None) -> None:
+        self.samples = samples
+        self.most = most
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample | Failure:
+        try:
+            sample = self.samples[index]
+            region: tuple[slice, ...] = (slice(None),)
+            for length, most in zip(sample["image"].shape[1:], self.most or (), strict=False):
+                start = max(0, (length - most) // 2)
+                region += (slice(start, start + most),)
+            return {key: sample[key][region].contiguous() for key in KEYS if key in sample}
+        except Exception as error:
+            return failure(error)
+
+
+def failure(error: Exception) -> Failure:
+    """What a user is told; MONAI wraps errors of transforms, so the cause is looked for. Others are raised again."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, Im2imError):
+            return Failure(cause.message, cause.hint)
+        cause = cause.__cause__
+    raise error
+
+
+def pad_to(sample: Sample, size: tuple[int, ...]) -> Sample:
+    """Continue a sample by reflection where it is smaller than `size`; the new pixels have target 0 and cost map 0."""
+    shape = sample["image"].shape[1:]
+    if all(length >= wanted for length, wanted in zip(shape, size, strict=True)):
+        return sample
+    # 'symmetric', since 'reflect' cannot add more than the image has.
+    reflect = SpatialPad(size, mode="symmetric")
+    zeros = SpatialPad(size, mode="constant", value=0)
+    costmap = sample.get("costmap", torch.ones((1, *shape)))
+    return {"image": reflect(sample["image"]), "target": zeros(sample["target"]), "costmap": zeros(costmap)}
+
+
+@contextmanager
+def seeded(state: np.random.RandomState, seed: tuple[int, ...], augmentation: Any) -> Iterator[None]:
+    """Everything random inside depends on `seed` only, and nothing random outside is disturbed."""
+    numbers = np.random.SeedSequence(seed).generate_state(2)
+    state.seed(int(numbers[0]))
+    before = torch.get_rng_state()
+    track_meta = get_track_meta()
+    set_track_meta(False)
+    # The generator itself, since torch.manual_seed costs a hundred times more.
+    torch.default_generator.manual_seed(int(numbers[1]))
+    try:
+        if give_state(augmentation, state):
+            yield
+        else:
+            with _seeded_globals(int(numbers[0])):
+                yield
+    finally:
+        set_track_meta(track_meta)
+        torch.set_rng_state(before)
+
+
+def give_state(step: Any, state: np.random.RandomState) -> bool:
+    """Hand the random state to MONAI's transforms; False when some step takes none and may use global generators."""
+    if hasattr(step, "set_random_state"):
+        step.set_random_state(state=state)
+        return True
+    if isinstance(step, Transform):
+        return True  # one of MONAI's that draws nothing
+    taken = [give_state(inner, state) for inner in getattr(step, "steps", ())]
+    return bool(taken) and all(taken)
+
+
+@contextmanager
+def _seeded_globals(seed: int) -> Iterator[None]:
+    numpy_state, python_state = np.random.get_state(), random.getstate()
+    np.random.seed(seed)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(numpy_state)
+        random.setstate(python_state)
+
+
+def _cropper(settings: PatchSettings) -> Any:
+    if settings.size is None:
+        return None
+    if settings.foreground_fraction is None:
+        return RandSpatialCropd(roi_size=settings.size, random_size=False, **CROP_KEYS)
+    return RandCropByPosNegLabeld(
+        label_key="target",
+        spatial_size=settings.size,
+        pos=settings.foreground_fraction,
+        neg=1 - settings.foreground_fraction,
+        fg_indices_key=FOREGROUND,
+        bg_indices_key=BACKGROUND,
+        **CROP_KEYS,
+    )
+
+
+def _as_type(value: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    """Back to the type before augmentation, which resamples in floating point."""
+    if dtype is None or value.dtype == dtype:
+        return value
+    return value.to(dtype) if dtype.is_floating_point else value.round().to(dtype)
