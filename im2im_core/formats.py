@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from im2im_core.config import Choice
@@ -37,11 +38,9 @@ def image_loader(registry: Registry, reader: Choice | None = None) -> ReadImage:
 
     def candidates(path: Path) -> list[tuple[str, Callable[[], ReadImage]]]:
         if reader is not None:
-            return [(reader.name, lambda: reader.component.factory(reader.config))]
-        return [
-            (e.component.name, lambda e=e: e.component.factory(e.component.config()))
-            for e in by_suffix(registry, "reader", path)
-        ]  # type: ignore[misc]
+            return [(reader.name, partial(reader.component.factory, reader.config))]
+        found = [entry.component for entry in by_suffix(registry, "reader", path)]
+        return [(component.name, partial(component.factory, component.config())) for component in found]
 
     def load(path: Path) -> Image:
         if not path.exists():

@@ -50,9 +50,9 @@ def summary_cards(evaluation: Evaluation | None, baseline: Evaluation | None, ru
 
 
 def metric_rows(evaluation: Evaluation, baseline: Evaluation | None) -> list[MetricRow]:
-    """All figures; of the many AP thresholds only the first, 0.75 and the last, since they are plotted."""
+    """All figures; of the many AP thresholds only 0.50, 0.75 and the last, since they are plotted."""
     steps = list(thresholds(evaluation))
-    shown = {f"ap@{step:.2f}" for step in (*steps[:1], *steps[-1:], *(step for step in steps if step == 0.75))}
+    shown = {f"ap@{step:.2f}" for step in (0.5, 0.75, *steps[-1:])}
     return [
         _metric_row(name, evaluation, baseline)
         for name in evaluation.mean

@@ -114,14 +114,13 @@ def torch_class(package_file: str, class_name: str) -> Signature:
 def _with_defaults(name: str, signature: Signature) -> Signature:
     """What moves pixels must move those of target and cost map alike; what changes intensities is for the image."""
     moves = signature.folder in ("spatial", "croppad") or name == "RandSmoothDeformd"
-    defaults = {"keys": ("image", "target", "costmap") if moves else ("image",), "allow_missing_keys": True}
-    return replace(
-        signature,
-        parameters=tuple(
-            replace(p, required=False, default=defaults[p.name]) if p.name in defaults else p
-            for p in signature.parameters
-        ),
-    )
+    changes: dict[str, dict[str, Any]] = {
+        "keys": {"required": False, "default": ("image", "target", "costmap") if moves else ("image",)},
+        "allow_missing_keys": {"default": True},
+    }
+    if signature.folder == "spatial":  # one mode for each key is taken everywhere, but not always declared
+        changes |= {"mode": {"annotation": "SequenceStr"}, "padding_mode": {"annotation": "SequenceStr"}}
+    return replace(signature, parameters=tuple(replace(p, **changes.get(p.name, {})) for p in signature.parameters))
 
 
 def _package_folder(package: str) -> Path:

@@ -186,7 +186,9 @@ def sample_of(model: LightningModule, data: LightningDataModule) -> tuple[Any, A
     """A network input and what the network makes of it, for the bundle."""
     import torch
 
-    batch = next(iter(data.val_dataloader()))
+    batch = next(iter(data.val_dataloader() or ()), None)
+    if batch is None:  # a single image, or val_fraction 0: nothing is left for validation
+        batch = next(iter(data.train_dataloader()))
     image = batch["image"][:1]
     corner = (slice(None), slice(None), *(slice(0, min(n, 128)) for n in image.shape[2:]))
     image = image[corner].float()

@@ -168,12 +168,12 @@ def monai_transform(name: str, arguments: Mapping[str, Any]) -> Callable[[Sample
     table = monai_transforms()
     if name not in table:
         raise ComponentError(f"MONAI offers no transform '{name}' here", "im2im list transforms")
-    settings = monai_defaults(name, arguments)
-    problems = check_arguments(name, table[name], settings)
+    problems = check_arguments(name, table[name], arguments)
     if problems:
         raise ConfigError("\n".join(problems), f"see im2im show transform {name}")
     import monai.transforms
 
+    settings = monai_defaults(name, arguments)
     try:
         built: Callable[[Sample], Sample] = getattr(monai.transforms, table.canonical(name))(**settings)
     except (TypeError, ValueError) as error:

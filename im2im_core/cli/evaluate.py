@@ -41,8 +41,8 @@ def evaluate(
     registry = Registry.discover()
     folder = out or predictions.parent / f"{predictions.name}-evaluation"
     result = run_evaluation(registry, predictions, targets, metric or [], folder, baseline=baseline)
-    for path, message in result.errors.items():
-        typer.echo(f"error: '{path}': {message}", err=True)
+    for name, message in result.errors.items():
+        typer.echo(f"error: {message}" if name in message else f"error: '{name}': {message}", err=True)
     for path in result.unmatched_predictions:
         typer.echo(f"no target for prediction '{path}'", err=True)
     for path in result.unmatched_targets:

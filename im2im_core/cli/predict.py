@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from im2im_core.cli import options
 if TYPE_CHECKING:
     from im2im_core.errors import Im2imError
     from im2im_core.registry import Registry
+
+_log = logging.getLogger(__name__)
 
 
 def predict(
@@ -84,6 +87,10 @@ def run_prediction(
             writer.write(out / f"{stem}{suffix}", predictor.predict(load(path)))
         except Im2imError as error:
             failed.append((path, error))
+        except Exception as error:  # whatever happens to one image, the others are finished
+            _log.debug("cannot predict '%s'", path, exc_info=True)
+            reason = f"'{path}': {type(error).__name__}: {error}"
+            failed.append((path, Im2imError(reason, "if memory ran out, try a smaller --window or --batch")))
     console().print(f"{len(found) - len(failed)} of {len(found)} images predicted: {out}", highlight=False)
     return failed
 

@@ -104,17 +104,15 @@ def _show_bundle(path: Path) -> None:
     folder = find_bundle(path)
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except ValueError as error:
+        components = [dict(entry) for entry in content.pop("components", ())]
+    except (ValueError, TypeError, AttributeError) as error:
         raise BundleError(f"'{folder / MANIFEST}' is damaged: {error}", "copy the bundle again") from error
     terminal = console()
     terminal.print(str(folder), style="bold", highlight=False)
-    components = content.pop("components", [])
     for key, value in content.items():
         terminal.print(f"{key}: {value}", highlight=False)
     for entry in components:
         provider = f"{entry.get('distribution') or entry.get('plugin')} {entry.get('version', '')}"
-        terminal.print(
-            f"  {entry.get('section')}: {entry.get('name')} ({provider.strip()})", highlight=False
-        )
+        terminal.print(f"  {entry.get('section')}: {entry.get('name')} ({provider.strip()})", highlight=False)
     if (folder / "config.yaml").is_file():
         terminal.print("\n" + (folder / "config.yaml").read_text(encoding="utf-8"), highlight=False)

@@ -12,7 +12,17 @@ import pytest
 
 from im2im_core.registry import Registry
 
-HEAVY = {"torch", "monai", "pytorch_lightning", "aicsimageio", "skimage", "scipy", "numba", "matplotlib", "torchmetrics"}
+HEAVY = {
+    "torch",
+    "monai",
+    "pytorch_lightning",
+    "aicsimageio",
+    "skimage",
+    "scipy",
+    "numba",
+    "matplotlib",
+    "torchmetrics",
+}
 CODE = """
 import json, sys
 from im2im_core.cli import main

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from toy_model import toy_bundle, toy_registry  # noqa: E402
+from toy_model import toy_bundle, toy_registry
 
-from im2im_core import BundleError  # noqa: E402
-from im2im_core.bundle import MANIFEST, WEIGHTS, find_bundle, load_model, open_bundle  # noqa: E402
-from im2im_core.registry import Registry  # noqa: E402
+from im2im_core import BundleError
+from im2im_core.bundle import MANIFEST, WEIGHTS, find_bundle, load_model, open_bundle
+from im2im_core.registry import Registry
 
 
 @pytest.fixture
@@ -110,7 +110,9 @@ def test_plugin_that_is_not_installed(bundle: Path) -> None:
 
 def test_components_of_libraries_need_no_plugin(tmp_path: Path) -> None:
     registry = toy_bundle(tmp_path / "bundle", "augmentation=[RandFlipd]", "scheduler=cosine")
-    sources = {source.section: source.plugin for source in open_bundle(tmp_path / "bundle", registry).manifest.components}
+    sources = {
+        source.section: source.plugin for source in open_bundle(tmp_path / "bundle", registry).manifest.components
+    }
     assert {sources[section] for section in ("optimizer", "scheduler", "augmentation.0")} == {"library"}
 
 

@@ -76,7 +76,9 @@ def registry() -> Registry:
         ),
     ]
     infos = [*builtin.plugins, PluginInfo("toys", "toys", "", "", "active")]
-    entries = [entry for kind in ("dataset", "transform", "loss", "trainer", "metric") for entry in builtin.components(kind)]
+    entries = [
+        entry for kind in ("dataset", "transform", "loss", "trainer", "metric") for entry in builtin.components(kind)
+    ]
     return Registry(infos, [*entries, *(Registered("toys", toy) for toy in toys)])
 
 
@@ -209,7 +211,10 @@ def test_all_problems_at_once_each_with_its_path(configure: Configure) -> None:
         ("seed=true", "seed: a whole number"),
         ("seed=null", "seed: a whole number"),
         ("loss=null", "loss: nothing chosen; add --set loss.name=NAME (im2im list loss)"),
-        ("trainer.callbacks=[{name: ema, decai: 0.9}]", "trainer.callbacks.0.decai: unknown setting; did you mean decay?"),
+        (
+            "trainer.callbacks=[{name: ema, decai: 0.9}]",
+            "trainer.callbacks.0.decai: unknown setting; did you mean decay?",
+        ),
         ("trainer.callbacks=[{name: emma}]", "trainer.callbacks.0: 'emma' is unknown; did you mean ema?"),
         ("trainer.callbacks=[{decay: 0.9}]", "trainer.callbacks.0: 'name' is missing"),
     ],
@@ -252,7 +257,10 @@ def test_unknown_preset_and_model(configure: Configure) -> None:
     ("assignment", "line"),
     [
         ("loss=class-loss", "loss: 'class-loss' serves semantic-segmentation; model 'toy' is for regression"),
-        ("dataset={name: class-data}", "dataset: 'class-data' serves semantic-segmentation; model 'toy' is for regression"),
+        (
+            "dataset={name: class-data}",
+            "dataset: 'class-data' serves semantic-segmentation; model 'toy' is for regression",
+        ),
         (
             "postprocessing=[labels-post]",
             "postprocessing.0: 'labels-post' serves instance-segmentation; model 'toy' is for regression",
@@ -323,7 +331,9 @@ def test_no_name_leads_out_of_the_library(configure: Configure, name: str) -> No
 
 
 def test_optimizers_and_schedulers_by_their_names(configure: Configure) -> None:
-    settings = configure("optimizer={name: sgd, lr: 0.1, momentum: 0.9}", "scheduler={name: step, step_size: 5}").to_dict()
+    settings = configure(
+        "optimizer={name: sgd, lr: 0.1, momentum: 0.9}", "scheduler={name: step, step_size: 5}"
+    ).to_dict()
     assert settings["optimizer"] == {"name": "sgd", "lr": 0.1, "momentum": 0.9}
     assert settings["scheduler"] == {"name": "step", "step_size": 5}
 
@@ -339,7 +349,9 @@ def test_optimizers_and_schedulers_by_their_names(configure: Configure) -> None:
         (["optimizer.lr=true"], ("optimizer", "lr")),
     ],
 )
-def test_misspelt_optimizers_and_schedulers(configure: Configure, assignments: list[str], parts: tuple[str, ...]) -> None:
+def test_misspelt_optimizers_and_schedulers(
+    configure: Configure, assignments: list[str], parts: tuple[str, ...]
+) -> None:
     text = "\n".join(problems(configure, *assignments))
     for part in parts:
         assert part in text
@@ -379,7 +391,7 @@ from im2im_core.registry import Registry
 registry = Registry.discover()
 model = registry.components("model")
 if model:
-    sets = ["augmentation=[{name: RandFlipd, keys: [image]}]", "optimizer.name=sgd", "optimizer.lr=0.1", "dataset.path=x"]
+    sets = ["augmentation=[RandFlipd]", "optimizer.name=sgd", "optimizer.lr=0.1", "dataset.path=x"]
     resolve(registry, flags={"model": {"name": model[0].qualified}}, assignments=sets).to_yaml()
 heavy = {"torch", "monai", "pytorch_lightning", "skimage", "scipy", "numba"} & set(sys.modules)
 assert not heavy, heavy

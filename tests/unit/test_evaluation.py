@@ -46,6 +46,7 @@ def touch(folder, *names):
         "cell_1_labels.tif",
         "cell_1_IM_pred.png",
         "cell_1.v_mask.npy",
+        "cell_1_GT.PNG",
     ],
 )
 def test_ways_to_call_a_prediction(tmp_path, name):

@@ -63,7 +63,9 @@ def test_assignments(text: str, keys: tuple[str, ...], value: Any) -> None:
     assert type(found[1]) is type(value)
 
 
-@pytest.mark.parametrize("text", ["trainer.max_epochs", "=3", "a..b=3", ".a=3", "a=[1, 2", "a={b", "a: b=!!python/name:os.system"])
+@pytest.mark.parametrize(
+    "text", ["trainer.max_epochs", "=3", "a..b=3", ".a=3", "a=[1, 2", "a={b", "a: b=!!python/name:os.system"]
+)
 def test_malformed_assignments(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_assignment(text)
@@ -113,7 +115,9 @@ def test_yaml_never_builds_objects() -> None:
         parse_yaml("a: !!python/object/apply:os.system ['true']")
 
 
-@pytest.mark.parametrize("value", ["1e5", "10:30:00:00", "2024-01-31", "null", "true", "007", "", " x ", "a: b # c", "ä"])
+@pytest.mark.parametrize(
+    "value", ["1e5", "10:30:00:00", "2024-01-31", "null", "true", "007", "", " x ", "a: b # c", "ä"]
+)
 def test_text_survives_yaml(value: str) -> None:
     assert parse_yaml(dump_yaml({"path": value})) == {"path": value}
     assert parse_yaml(dump_yaml({"path": [value]})) == {"path": [value]}

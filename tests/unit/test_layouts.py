@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -172,16 +173,17 @@ def test_validation_data_without_training_data(tmp_path):
 
 @pytest.mark.parametrize("layout", ["names", "folders"])
 def test_ten_thousand_subjects_take_less_than_a_second(tmp_path, layout):
-    for role in ("IM", "GT", "CM"):
+    for role in ("IM", "GT"):
         folder = tmp_path if layout == "names" else tmp_path / role
         folder.mkdir(exist_ok=True)
+        ending = f"_{role}.tiff" if layout == "names" else ".tiff"
         for i in range(10_000):
-            (folder / (f"s{i:05}_{role}.tiff" if layout == "names" else f"s{i:05}.tiff")).touch()
+            os.close(os.open(f"{folder}/s{i:05}{ending}", os.O_CREAT))
     started = time.process_time()  # not the wall clock: other work on the machine must not fail the test
     subjects = find_subjects(tmp_path)
     took = time.process_time() - started
     assert len(subjects) == 10_000
-    assert subjects[-1].costmap is not None
+    assert subjects[-1].target is not None
     assert took < 1.0
 
 

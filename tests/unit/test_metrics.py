@@ -76,8 +76,7 @@ def test_average_precision_worked_out_by_hand():
 def test_matching_equals_brute_force(threshold):
     rng = np.random.default_rng(3)
     for _ in range(15):
-        prediction, target = random_labels(rng, objects=7), random_labels(rng, objects=6)
-        prediction[rng.random(prediction.shape) < 0.7] = target[0, 0]
+        prediction, target = random_labels(rng, objects=5), random_labels(rng, objects=4)
         prediction = np.where(rng.random(prediction.shape) < 0.8, target, prediction)
         table = direct_ious(prediction, target)
         hits = most_pairs(table, threshold)
@@ -176,12 +175,8 @@ def test_dice_and_iou_worked_out_by_hand():
 
 def test_masks_may_be_stored_in_several_ways():
     target = np.array([[0, 255, 255, 0]], dtype=np.uint8)
-    for prediction in (
-        np.array([[0, 1, 1, 1]]),
-        np.array([[False, True, True, True]]),
-        np.array([[0.1, 0.9, 0.7, 0.6]]),
-    ):
-        assert dice(prediction, target)["dice"] == pytest.approx(4 / 5)
+    for row in ([0, 1, 1, 1], [False, True, True, True], [0.1, 0.9, 0.7, 0.6]):
+        assert dice(np.array([row]), target)["dice"] == pytest.approx(4 / 5)
 
 
 def test_classes_that_occur_nowhere_do_not_count():
@@ -200,9 +195,8 @@ def test_image_metrics_agree_with_other_libraries():
     target = rng.random((40, 40)) * 3 + 5
     prediction = target + rng.normal(0, 0.2, target.shape)
     span = np.ptp(target)
-    assert psnr(prediction, target)["psnr"] == pytest.approx(
-        peak_signal_noise_ratio(target, prediction, data_range=span)
-    )
+    other = peak_signal_noise_ratio(target, prediction, data_range=span)
+    assert psnr(prediction, target)["psnr"] == pytest.approx(other)
     tensors = [torch.from_numpy(array) for array in (prediction, target)]
     assert pearson(prediction, target)["pearson"] == pytest.approx(float(pearson_corrcoef(*map(torch.ravel, tensors))))
     other = structural_similarity_index_measure(*(t[None, None] for t in tensors), data_range=span)
@@ -258,8 +252,8 @@ def test_thresholds_are_checked_and_do_not_move_the_primary_figure():
     for bad in ((), (0.0, 0.5), (0.5, 1.1), (0.5, 0.5), (0.501,)):
         with pytest.raises(ValidationError):
             AveragePrecisionConfig(thresholds=bad)
-    figures = average_precision(boxes((0, 10)), boxes((0, 6)), (0.7,))
-    assert (figures["ap@0.50"], figures["mean_ap"]) == (1.0, 0.0)
+    figures = average_precision(boxes((0, 10), (20, 30)), boxes((0, 6)), (0.7,))
+    assert (figures["ap@0.50"], figures["mean_ap"]) == (0.5, 0.0)
 
 
 def test_declarations_load_nothing_heavy():

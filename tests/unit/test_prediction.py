@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from toy_model import toy_bundle  # noqa: E402
+from toy_model import toy_bundle
 
-from im2im_core import ConfigError, DataError, Image  # noqa: E402
-from im2im_core import prediction as prediction_module  # noqa: E402
-from im2im_core.bundle import open_bundle  # noqa: E402
-from im2im_core.prediction import Predictor, split_blocks  # noqa: E402
+from im2im_core import ConfigError, DataError, Image
+from im2im_core import prediction as prediction_module
+from im2im_core.bundle import open_bundle
+from im2im_core.prediction import Predictor, split_blocks
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +77,17 @@ def test_small_images_are_one_block_and_large_ones_several(monkeypatch: pytest.M
 )
 @pytest.mark.parametrize("overlap", [0.25, 0.6])
 def test_cutting_into_blocks_changes_nothing(
-    bundles: dict[str, Any], name: str, shape: tuple[int, ...], axes: str, overlap: float, monkeypatch: pytest.MonkeyPatch
+    bundles: dict[str, Any],
+    name: str,
+    shape: tuple[int, ...],
+    axes: str,
+    overlap: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     predictor = Predictor(bundles[name], device="cpu", overlap=overlap)
     source = image(*shape, axes=axes)
     at_once = predictor.raw(source)
-    monkeypatch.setattr(prediction_module, "BLOCK_PIXELS", 24 ** predictor.spatial_dims)
+    monkeypatch.setattr(prediction_module, "BLOCK_PIXELS", 24**predictor.spatial_dims)
     parts: list[float] = []
     in_blocks = predictor.raw(source, parts.append)
     assert len(parts) > 2

@@ -136,9 +136,7 @@ def test_exception_in_the_middle_of_a_generator_hook(plugin: MakePlugin) -> None
         yield network("first")
         raise RuntimeError("out of networks")
 
-    registry = discover(
-        plugin("bad", im2im_networks), plugin("good", yields("im2im_networks", network("small-net")))
-    )
+    registry = discover(plugin("bad", im2im_networks), plugin("good", yields("im2im_networks", network("small-net"))))
     assert only(registry, "bad").reason == "im2im_networks failed: RuntimeError: out of networks"
     assert [entry.component.name for entry in registry.components("network")] == ["small-net"]
 

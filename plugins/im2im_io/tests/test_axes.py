@@ -33,7 +33,7 @@ def test_unknown_dimensions_follow_the_rule(stored: str, shape: tuple[int, ...],
 
 @pytest.mark.parametrize("stored", ["QQQQYX", "CYXS", "HYX", "CX"])
 def test_dimensions_without_a_name_are_an_error_that_names_the_way_out(stored: str) -> None:
-    with pytest.raises(DataError, match="'a.tif'") as caught:
+    with pytest.raises(DataError, match=r"'a\.tif'") as caught:
         name_axes(stored, (10,) * len(stored), "a.tif")
     assert stored in caught.value.message
     assert "axes=" in caught.value.hint
@@ -41,7 +41,7 @@ def test_dimensions_without_a_name_are_an_error_that_names_the_way_out(stored: s
 
 def test_stated_axes_settle_everything() -> None:
     assert name_axes("QYX", (3, 64, 64), "a.tif", "ZYX") == "ZYX"
-    with pytest.raises(DataError, match="'ZYX' do not fit 'a.tif'"):
+    with pytest.raises(DataError, match=r"'ZYX' do not fit 'a\.tif'"):
         name_axes("YX", (64, 64), "a.tif", "ZYX")
 
 

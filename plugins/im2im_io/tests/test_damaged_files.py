@@ -94,7 +94,7 @@ def test_corrupt_strip_is_named_when_it_is_decoded(tmp_path: Path, read: Read, p
     path.write_bytes(content)
     image = read("tifffile", path)
     assert image.shape == (256, 256)
-    with pytest.raises(DataError, match="a.tif"):
+    with pytest.raises(DataError, match=r"a\.tif"):
         image.compute()
 
 
@@ -118,7 +118,7 @@ def test_cut_off_picture_fails_when_it_is_decoded(tmp_path: Path, read: Read, pi
     content = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
     image = read("image", tmp_path / "a.png")
-    with pytest.raises(DataError, match="a.png"):
+    with pytest.raises(DataError, match=r"a\.png"):
         image.compute()
 
 
@@ -179,6 +179,6 @@ def test_zarr_with_a_cut_off_chunk(tmp_path: Path, read: Read, writer: Callable,
     chunk = path / "0" / "1" / "2"
     chunk.write_bytes(chunk.read_bytes()[:20])
     image = read("ome-zarr", path)
-    assert image.data[:16, :16].shape == (16, 16)
-    with pytest.raises(DataError, match="a.zarr"):
+    assert np.asarray(image.data[:16, :16]).any()
+    with pytest.raises(DataError, match=r"a\.zarr"):
         image.compute()

@@ -30,7 +30,7 @@ def test_plain_tiff(
     assert image.axes == "YX"
     assert image.dtype == np.uint16
     assert np.array_equal(image.compute(), data)
-    assert np.array_equal(image.data[40:140, 7:9], data[40:140, 7:9])
+    assert np.array_equal(np.asarray(image.data[40:140, 7:9]), data[40:140, 7:9])
 
 
 def test_contiguous_pixels_are_memory_mapped_and_packed_ones_are_lazy(
@@ -132,7 +132,7 @@ def test_finest_level_of_a_pyramid(tmp_path: Path, read: Read, pixels: Pixels) -
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "float32", "float64"])
 def test_pixel_types(tmp_path: Path, read: Read, pixels: Pixels, dtype: str) -> None:
     data = pixels(40, 50) > 30000 if dtype == "bool" else pixels(40, 50, dtype=dtype)
-    tifffile.imwrite(tmp_path / "a.tif", data, compression="zlib")
+    tifffile.imwrite(tmp_path / "a.tif", data, compression=None if dtype == "bool" else "zlib")
     image = read("tifffile", tmp_path / "a.tif")
     assert image.dtype == np.dtype(dtype)
     assert np.array_equal(image.compute(), data)

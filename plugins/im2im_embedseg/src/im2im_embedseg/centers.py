@@ -1,124 +1,145 @@
-"""The centre of an object: centroid, approximate medoid or medoid (Lalit et al. 2022, section 3.1)."""
+"""The centre of an object: centroid, approximate medoid or medoid (Lalit et al. 2022, Medical Image Analysis)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from im2im_embedseg.instances import Instances, find_instances, segment_mean
 
 Method = Literal["centroid", "approximate-medoid", "medoid"]
-_ROWS = 2048
+
+# Distances held in memory at a time while a medoid is looked for.
+_DISTANCES = 1 << 22
+
+
+def check_method(method: str) -> None:
+    """Refuse an unknown method.
+
+    Raises:
+        ValueError: `method` is none of `Method`.
+    """
+    if method not in get_args(Method):
+        raise ValueError(f"unknown centre '{method}'; one of {', '.join(get_args(Method))}")
 
 
 def object_centers(
-    found: Instances, where: Tensor, method: Method, steps: Sequence[float], center_image: Tensor | None = None
+    found: Instances, coordinates: Tensor, method: Method = "centroid", center_image: Tensor | None = None
 ) -> Tensor:
-    """Coordinates of every object's centre.
+    """Coordinates of the objects' centres.
 
     Args:
-        found: the objects.
-        where: (F, D) coordinates of their pixels, x first.
-        method: used when there is no centre image.
-        steps: spacing per axis, unused by the centroid; pixels are compared in units of the last axis.
-        center_image: (B, 1, [Z], Y, X), not 0 at the centres.
+        found: K objects of a batch.
+        coordinates: (D, [Z], Y, X), x first.
+        method: "centroid" is the mean of the coordinates, here not rounded to a pixel; the others are pixels, with
+            distances in pixels. Unused where there is a centre image.
+        center_image: (B, 1, [Z], Y, X), not 0 at centres. A crop may cut off the mark of an object, and objects may
+            have been joined: without exactly one mark the centre is the mean.
 
     Returns:
-        (K, D), x first, without gradient.
+        (K, D) float32, x first, without gradient, on the device of `coordinates`.
     """
-    center = segment_mean(where, found.owner, found.count)
+    shape = coordinates.shape[1:]
+    place = found.pixel % shape.numel()
+    where = torch.stack([axis.reshape(-1).index_select(0, place) for axis in coordinates], dim=1)
+    mean = torch.stack([segment_mean(axis, found.owner, found.count) for axis in where.unbind(1)], dim=1)
     if center_image is not None:
-        marked = center_image.reshape(-1)[found.pixel] != 0
-        owner = found.owner[marked]
-        number = torch.bincount(owner, minlength=found.count)
-        at_mark = torch.zeros_like(center).index_add_(0, owner, where[marked])
-        # A crop may cut the mark off, or touch objects that were joined: then the mean is all there is.
-        return torch.where((number == 1)[:, None], at_mark, center)
+        marked = (center_image.reshape(-1).index_select(0, found.pixel) != 0).nonzero()[:, 0]
+        owner = found.owner.index_select(0, marked)
+        marks = torch.bincount(owner, minlength=found.count)
+        at_mark = torch.zeros_like(mean).index_add_(0, owner, where.index_select(0, marked))
+        return torch.where((marks == 1)[:, None], at_mark, mean)
     if method == "centroid":
-        return center
-    return where[representatives(found.owner, where / steps[-1], found.count, method)]
-
-
-def representatives(owner: Tensor, where: Tensor, count: int, method: Method) -> Tensor:
-    """The pixel of each object that is its (approximate) medoid.
-
-    Args:
-        owner: (F,) object of each pixel.
-        where: (F, D) positions in pixels.
-        count: number of objects K.
-        method: "approximate-medoid": the pixel closest to the median of every axis; "medoid": the pixel with the least
-            sum of distances to all pixels of the object. The first in raster order where several are.
-
-    Returns:
-        (K,) indices into the list of pixels.
-    """
-    order = torch.argsort(owner, stable=True)
-    size = torch.bincount(owner, minlength=count)
-    start = torch.cumsum(size, 0) - size
-    if method == "medoid":
-        cost = torch.cat([_distance_sums(part) for part in where[order].split(size.tolist())])
-    else:
-        median = torch.stack([_segment_median(owner, axis, start, size) for axis in where.unbind(1)], dim=1)
-        cost = (where[order] - median[owner[order]]).square().sum(1)
-    least = torch.full((count,), torch.inf, device=cost.device).scatter_reduce(0, owner[order], cost, "amin")
-    places = torch.arange(len(order), device=order.device)
-    places = torch.where(cost == least[owner[order]], places, len(order))
-    first = torch.full_like(size, len(order)).scatter_reduce(0, owner[order], places, "amin")
-    return order[first]
-
-
-def _segment_median(owner: Tensor, values: Tensor, start: Tensor, size: Tensor) -> Tensor:
-    by_value = torch.argsort(values, stable=True)
-    ordered = values[by_value[torch.argsort(owner[by_value], stable=True)]]
-    return (ordered[start + (size - 1) // 2] + ordered[start + size // 2]) / 2
-
-
-def _distance_sums(points: Tensor) -> Tensor:
-    """Sum of the distances of every point to all others, some rows at a time to bound the memory."""
-    parts = [torch.cdist(rows, points, compute_mode="donot_use_mm_for_euclid_dist").sum(1) for rows in points.split(_ROWS)]
-    return torch.cat(parts)
+        return mean
+    positions = np.stack(np.unravel_index(place.cpu().numpy(), shape), axis=1).astype(np.float32)
+    chosen = _representatives(positions, found.size.long().cpu().numpy(), method)
+    return where.index_select(0, torch.from_numpy(chosen).to(where.device))
 
 
 def center_image(
-    labels: np.ndarray[Any, Any], method: Method, *, anisotropy: float = 1.0, speed_up: int = 1
-) -> np.ndarray[Any, Any]:
+    labels: NDArray[Any], method: Method, *, anisotropy_factor: float = 1.0, speed_up: int = 1
+) -> NDArray[np.uint8]:
     """Mark one pixel per object.
 
     Args:
         labels: ([Z], Y, X) integers, 0 = background.
-        method: which pixel, see `representatives`; "centroid" rounds the mean of the coordinates half to even.
-        anisotropy: size of a voxel in Z over that in X and Y, for the medoids.
+        method: "centroid", the mean of the coordinates, rounded (half to even), which may lie outside the object;
+            "approximate-medoid", the object's pixel closest to the median along each axis; "medoid", the one with the
+            least sum of distances to all the object's pixels. Of several such pixels the first in raster order.
+        anisotropy_factor: distance of neighbours in Z over that in Y and X; for the medoids of a 3D image.
         speed_up: look at every n-th pixel in Y and X only.
 
     Returns:
-        ([Z], Y, X) uint8, 1 at the centres.
+        ([Z], Y, X), 1 at the centres and 0 elsewhere.
 
     Raises:
-        ValueError: unknown method.
+        ValueError: the method is unknown, `speed_up` is below 1, or the image is not 2D or 3D.
     """
-    if method not in get_args(Method):
-        raise ValueError(f"unknown centre '{method}'; one of {', '.join(get_args(Method))}")
-    thinned = labels[(..., slice(None, None, speed_up), slice(None, None, speed_up))]
-    flat = torch.from_numpy(np.ascontiguousarray(thinned, dtype=np.int64)).reshape(1, -1)
-    found = find_instances(flat)
-    result = np.zeros(labels.shape, np.uint8)
+    check_method(method)
+    if labels.ndim not in (2, 3) or speed_up < 1:
+        raise ValueError(f"labels must be 2D or 3D and speed_up at least 1, not {labels.ndim}D and {speed_up}")
+    thinned = labels[..., ::speed_up, ::speed_up]
+    found = find_instances(torch.from_numpy(thinned.astype(np.int64).reshape(1, -1)))
+    marks = np.zeros(labels.shape, np.uint8)
     if not found.count:
-        return result
+        return marks
     index = np.stack(np.unravel_index(found.pixel.numpy(), thinned.shape), axis=1)
-    scale = np.ones(labels.ndim)
-    scale[-2:] = speed_up
+    size = found.size.long().numpy()
     if method == "centroid":
-        means = segment_mean(torch.from_numpy(index.astype(np.float64)), found.owner, found.count).numpy()
-        positions = np.rint(means * scale).astype(int)
+        position = np.add.reduceat(index, size.cumsum() - size, axis=0) / size[:, None]
     else:
         stretched = index.astype(np.float32)
         if labels.ndim == 3:
-            stretched[:, 0] *= anisotropy
-        chosen = representatives(found.owner, torch.from_numpy(stretched), found.count, method)
-        positions = np.rint(index[chosen.numpy()] * scale).astype(int)
-    result[tuple(positions.T)] = 1
-    return result
+            stretched[:, 0] *= anisotropy_factor
+        position = index[_representatives(stretched, size, method)].astype(np.float64)
+    position[:, -2:] *= speed_up
+    marks[tuple(np.rint(position).astype(np.int64).T)] = 1
+    return marks
+
+
+def _representatives(positions: NDArray[np.float32], size: NDArray[np.int64], method: Method) -> NDArray[np.int64]:
+    """The pixel of each object that is its medoid or approximate medoid.
+
+    Args:
+        positions: (F, D), object after object.
+        size: (K,) pixels of each object.
+        method: one of the two.
+
+    Returns:
+        (K,) indices into `positions`.
+    """
+    start = size.cumsum() - size
+    if method == "medoid":
+        chosen = [np.argmin(_distance_sums(positions[a : a + n])) for a, n in zip(start, size, strict=True)]
+        return start + np.array(chosen)
+    owner = np.repeat(np.arange(len(size)), size)
+    distance = np.zeros(len(owner))
+    for axis in positions.T.astype(np.float64):
+        ordered = axis[np.lexsort((axis, owner))]
+        median = (ordered[start + (size - 1) // 2] + ordered[start + size // 2]) / 2
+        distance += (axis - median[owner]) ** 2
+    least = np.minimum.reduceat(distance, start)
+    closest = np.flatnonzero(distance == least[owner])
+    return closest[np.unique(owner[closest], return_index=True)[1]]
+
+
+def _distance_sums(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(P,) sum of the distances of each of P points to all: time P^2, memory bounded."""
+    total = np.zeros(len(points), np.float32)
+    for rows in _row_blocks(points):
+        squares = sum((rows[:, None, axis] - points[None, :, axis]) ** 2 for axis in range(points.shape[1]))
+        # Summed one after the other in single precision, whatever the size of a block: where two pixels are equally
+        # good, as in a ring, rounding makes the choice, and that should depend on the object only.
+        total = np.concatenate([total[None], np.sqrt(squares)]).sum(axis=0)
+    return total
+
+
+def _row_blocks(points: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+    step = max(1, _DISTANCES // len(points))
+    for begin in range(0, len(points), step):
+        yield points[begin : begin + step]

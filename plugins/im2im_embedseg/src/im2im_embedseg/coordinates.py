@@ -47,7 +47,7 @@ def check_geometry(spatial_dims: int, n_sigma: int, grid: Sequence[int], pixel: 
     if len(grid) != spatial_dims or len(pixel) != spatial_dims:
         raise ValueError(f"grid and pixel need {spatial_dims} numbers each, not {len(grid)} and {len(pixel)}")
     if any(count < 2 for count in grid) or any(not extent > 0 for extent in pixel):
-        raise ValueError(f"a coordinate axis needs at least 2 pixels and a positive extent: {tuple(grid)}, {tuple(pixel)}")
+        raise ValueError(f"an axis needs at least 2 pixels and a positive extent, not {tuple(grid)}, {tuple(pixel)}")
 
 
 def spacing(grid: Sequence[int], pixel: Sequence[float]) -> tuple[float, ...]:
@@ -94,5 +94,6 @@ def split_prediction(prediction: Tensor, spatial_dims: int, n_sigma: int, channe
     wanted = spatial_dims + n_sigma + 1
     if prediction.shape[channel_axis] != wanted:
         raise ValueError(f"the prediction has {prediction.shape[channel_axis]} channels, expected {wanted}")
-    offset, sigma, seed = prediction.float().split([spatial_dims, n_sigma, 1], dim=channel_axis)
+    parts = (spatial_dims, n_sigma, 1)
+    offset, sigma, seed = torch.split_with_sizes(prediction.float(), parts, dim=channel_axis)
     return Embedding(torch.tanh(offset), sigma, torch.sigmoid(seed))

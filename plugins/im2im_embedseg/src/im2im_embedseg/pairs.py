@@ -1,105 +1,185 @@
 """Which pixels matter to which object: the neighbours of every centre in the embedding space.
 
-An object's membership phi = exp(-sum_axis (e - centre)^2 * s) falls so fast that almost all pixels of an image are of no
-account to it. The pixels are sorted once into cells of the embedding space; a row of cells in the box around a centre is
-then a contiguous range of that order, whatever the number of objects.
+The membership phi = exp(-sum_axis (e - centre)^2 s) falls so fast that most pixels of an image are of no account to an
+object. The pixels are sorted once into cells of the embedding space. A row of cells then is a contiguous range of the
+sorted list, and the ellipsoid around a centre is a few such ranges.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-MAX_CELLS_PER_PIXEL = 4
+CELL = 2.0
+"""Extent of a cell along each axis, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Pixels sorted by the cell of the embedding space in which they lie.
+    """Pixels of a batch sorted by image and by cell of the embedding space.
+
+    The cells cover the image; embeddings outside belong to the outermost cells, which so extend without end.
 
     Attributes:
-        order: (M,) pixels by cell.
-        starts: (cells + 1,) where each cell begins in `order`.
-        low: (D,) corner of the grid of cells.
-        size: (D,) extent of a cell.
+        order: (M,) int64, pixels as indices into the flattened batch.
+        starts: (B * cells + 1,) int64, where each cell begins in `order`.
         counts: cells per axis, x first.
+        size: extent of a cell in coordinate units, x first.
     """
 
     order: Tensor
     starts: Tensor
-    low: Tensor
-    size: Tensor
     counts: tuple[int, ...]
+    size: tuple[float, ...]
 
 
-def sort_into_cells(embedding: Tensor, sample: Tensor, samples: int, size: Tensor) -> Cells:
-    """Sort pixels by sample and cell.
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Contiguous ranges of `Cells.order`, grouped by object in rising order.
+
+    Attributes:
+        owner: (R,) int64, the object that a range is for.
+        start: (R,) int64.
+        length: (R,) int64, at least 0.
+    """
+
+    owner: Tensor
+    start: Tensor
+    length: Tensor
+
+
+def sort_into_cells(
+    embedding: Sequence[Tensor], shape: Sequence[int], steps: Sequence[float], counts: Tensor | None
+) -> Cells:
+    """Sort the pixels.
 
     Args:
-        embedding: (M, D) float32, finite.
-        sample: (M,) image of the batch that a pixel belongs to.
-        samples: number of images.
-        size: (D,) wished extent of a cell; made larger where there would be far more cells than pixels.
+        embedding: D tensors (B * N,), x first, in coordinate units.
+        shape: of one image, ([Z], Y, X), with N pixels.
+        steps: spacing of the pixels, ([Z], Y, X).
+        counts: (B * N,) bool, pixels that count; all when None.
     """
-    low, high = embedding.amin(0), embedding.amax(0)
-    limit = max(1.0, MAX_CELLS_PER_PIXEL * len(embedding) / samples) ** (1 / embedding.shape[1])
-    size = torch.maximum(size, (high - low) / limit).clamp(min=torch.finfo(torch.float32).tiny)
-    index = ((embedding - low) / size).long()
-    counts = tuple((index.amax(0) + 1).tolist())
-    cell = sample
-    for axis in reversed(range(len(counts))):
-        cell = cell * counts[axis] + index[:, axis]
-    total = samples
-    for count in counts:
-        total *= count
-    order = torch.argsort(cell)
-    filled = torch.bincount(cell, minlength=total)
-    starts = torch.cat([filled.new_zeros(1), torch.cumsum(filled, 0)])
-    return Cells(order, starts, low, size, counts)
+    device, total = embedding[0].device, len(embedding[0])
+    size = tuple(CELL * step for step in reversed(steps))
+    number = tuple(int(-(-n // CELL)) for n in reversed(shape))
+    pixels = shape_size = 1
+    for n, cells in zip(shape, reversed(number), strict=True):
+        pixels, shape_size = pixels * n, shape_size * cells
+    samples = total // max(pixels, 1)
+    # 32 bits sort twice as fast as 64.
+    dtype = torch.int32 if samples * shape_size < 2**31 - 1 else torch.int64
+    cell = torch.arange(samples, device=device, dtype=dtype).repeat_interleave(pixels)
+    for axis in reversed(range(len(number))):
+        cell = cell * number[axis] + _cell_index(embedding[axis] / size[axis], number[axis]).to(dtype)
+    if counts is not None:
+        kept = counts.nonzero()[:, 0]
+        cell = cell.index_select(0, kept)
+    order = torch.argsort(cell, stable=True)
+    filled = torch.bincount(cell, minlength=samples * shape_size).cumsum(0)
+    starts = torch.cat([filled.new_zeros(1), filled])
+    return Cells(order if counts is None else kept.index_select(0, order), starts, number, size)
 
 
-def ranges_in_boxes(cells: Cells, sample: Tensor, center: Tensor, radius: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Contiguous ranges of `cells.order` that cover the box around every centre.
+def _cell_index(position: Tensor, number: int) -> Tensor:
+    """Cell along one axis, as float; where the network gave NaN any cell will do, the loss is NaN anyway."""
+    return torch.nan_to_num(position, 0.0).clamp(0, number - 1).floor()
+
+
+def ranges_in_ellipsoids(cells: Cells, sample: Tensor, center: Tensor, scale: Tensor, limit: Tensor) -> Ranges:
+    """Ranges of `cells.order` that cover {sum_axis (e - centre)^2 scale <= limit} for every object.
 
     Args:
         cells: sorted pixels.
-        sample: (K,) image of each centre.
-        center: (K, D).
-        radius: (K, D) half extent of the box.
-
-    Returns:
-        Per range: the centre it is for, its start, its length.
+        sample: (K,) int64, image of each object.
+        center: (K, D), x first.
+        scale: (K, D).
+        limit: (K,).
     """
-    counts = torch.tensor(cells.counts, device=center.device)
-    # Clamped before the conversion: a huge radius does not fit an integer.
-    first = ((center - radius - cells.low) / cells.size).clamp(min=0).minimum(counts - 1.0).long()
-    last = ((center + radius - cells.low) / cells.size).clamp(min=0).minimum(counts - 1.0).long()
-    rows = (last - first + 1)[:, 1:]
-    number = rows.prod(1)
-    owner = torch.repeat_interleave(torch.arange(len(center), device=center.device), number)
+    dims, device = center.shape[1], center.device
+    objects = torch.arange(len(center), device=device)
+    radius = (limit[:, None] / scale).sqrt()
+    first, rows = [], []
+    for axis in range(1, dims):
+        low, high = (
+            _cell_index((center[:, axis] + side * radius[:, axis]) / cells.size[axis], cells.counts[axis]).long()
+            for side in (-1, 1)
+        )
+        first.append(low)
+        rows.append(high - low + 1)
+    number = rows[0] if dims == 2 else rows[0] * rows[1]
+    owner = torch.repeat_interleave(objects, number)
     within = arange_each(number)
-    cell = sample[owner]
-    places = []
-    for axis in range(rows.shape[1]):
-        places.append(first[owner, axis + 1] + within % rows[owner, axis])
-        within = within // rows[owner, axis]
-    for axis in reversed(range(rows.shape[1])):
-        cell = cell * cells.counts[axis + 1] + places[axis]
-    row = cell * cells.counts[0]
-    start = cells.starts[row + first[owner, 0]]
-    return owner, start, cells.starts[row + last[owner, 0] + 1] - start
-
-
-def expand(cells: Cells, owner: Tensor, start: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """All (centre, pixel) pairs of some ranges."""
-    pixel = cells.order[arange_each(length) + torch.repeat_interleave(start, length)]
-    return torch.repeat_interleave(owner, length), pixel
+    row, left = sample[owner], limit[owner]
+    indices = []
+    for low, many in zip(first, rows, strict=True):
+        indices.append(low[owner] + within % many[owner])
+        within = within // many[owner]
+    for axis in reversed(range(1, dims)):
+        index, middle = indices[axis - 1], center[owner, axis]
+        row = row * cells.counts[axis] + index
+        # Nearest approach of this row of cells to the centre; the outermost rows extend without end.
+        below = torch.where(index > 0, index * cells.size[axis] - middle, 0)
+        above = torch.where(index < cells.counts[axis] - 1, middle - (index + 1) * cells.size[axis], 0)
+        left = left - torch.maximum(below, above).clamp(min=0).square() * scale[owner, axis]
+    half = (left.clamp(min=0) / scale[owner, 0]).sqrt()
+    begin, end = (
+        _cell_index((center[owner, 0] + side * half) / cells.size[0], cells.counts[0]).long() for side in (-1, 1)
+    )
+    start = cells.starts[row * cells.counts[0] + begin]
+    return Ranges(owner, start, cells.starts[row * cells.counts[0] + end + 1] - start)
 
 
 def arange_each(lengths: Tensor) -> Tensor:
-    """0 .. n-1 for every n, one after the other."""
-    total = int(lengths.sum())
-    begin = torch.cumsum(lengths, 0) - lengths
-    return torch.arange(total, device=lengths.device) - torch.repeat_interleave(begin, lengths)
+    """0 ... n-1 for every n, one after the other."""
+    shift = torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
+    return torch.arange(len(shift), device=shift.device) - shift
+
+
+def pair_tables(ranges: Ranges, behind: Tensor, total: int, limit: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Tables of pairs, one row per object, so that memory stays bounded and what belongs to a row is broadcast.
+
+    Objects with about equally many pairs share a table, since short rows are filled up.
+
+    Args:
+        ranges: of all K objects.
+        behind: (K,) int64, how many places at and after `total`, one object after the other, are each object's as well.
+        total: number of places that `ranges` speak of.
+        limit: most pairs in one table, unless a single object has more.
+
+    Yields:
+        The objects (R,) of a table, and places (R, L); those that fill up are total + sum(behind).
+    """
+    count, device = len(behind), behind.device
+    objects = torch.arange(count, device=device)
+    pairs = behind.index_add(0, ranges.owner, ranges.length)
+    by_size = torch.argsort(pairs, descending=True, stable=True)
+    tables = _tables(pairs[by_size].tolist(), limit)
+    width = torch.tensor([wide for rows, wide in tables for _ in rows], device=device)
+    row_of = torch.empty_like(by_size).scatter_(0, by_size, objects)
+    nowhere = total + int(behind.sum())
+    # Of each object: its ranges, its places behind all others, and what fills up the row.
+    row = row_of.index_select(0, torch.cat([ranges.owner, objects, objects]))
+    start = torch.cat([ranges.start, total + behind.cumsum(0) - behind, torch.full_like(behind, nowhere)])
+    length = torch.cat([ranges.length, behind, width.index_select(0, row_of) - pairs])
+    by_row = torch.argsort(row, stable=True)
+    start, length = start.index_select(0, by_row), length.index_select(0, by_row)
+    end = [0, *torch.bincount(row, minlength=count).cumsum(0).tolist()]
+    for rows, _ in tables:
+        part = slice(end[rows.start], end[rows.stop])
+        many = length[part]
+        place = torch.repeat_interleave(start[part] - (many.cumsum(0) - many), many)
+        place = place.add_(torch.arange(len(place), device=device)).clamp_(max=nowhere)
+        yield by_size[rows.start : rows.stop], place.view(len(rows), -1)
+
+
+def _tables(sizes: Sequence[int], limit: int) -> list[tuple[range, int]]:
+    """Rows of each table and its width, for rows of falling size."""
+    tables, first = [], 0
+    for last in range(1, len(sizes) + 1):
+        if last == len(sizes) or (last + 1 - first) * sizes[first] > limit:
+            tables.append((range(first, last), sizes[first]))
+            first = last
+    return tables

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import zarr  # type: ignore[import-untyped]
-
 from im2im_core.errors import DataError
 from im2im_core.image import Image
 from im2im_core.interfaces import ReadImage
@@ -19,8 +17,7 @@ from im2im_io.config import OmeZarrReaderConfig
 from im2im_io.lazy import Regions, lazy_array, reason
 from im2im_io.tiff_metadata import usable_names
 from im2im_io.units import micrometres
-
-ZARR_3 = int(zarr.__version__.split(".")[0]) >= 3
+from im2im_io.zarr_folder import open_zarr_array
 
 
 def ome_zarr_reader(config: OmeZarrReaderConfig) -> ReadImage:
@@ -53,15 +50,6 @@ def ome_zarr_reader(config: OmeZarrReaderConfig) -> ReadImage:
         return Image(lazy_array(regions, chunks), level.axes, level.pixel_size, names)
 
     return read
-
-
-def open_zarr_array(folder: Path) -> Any:
-    """The array in a folder, of either format of zarr, read only."""
-    if not ZARR_3 and (folder / "zarr.json").exists():
-        from im2im_io.zarr_v3 import open_as_v2
-
-        return open_as_v2(folder)
-    return zarr.open_array(str(folder), mode="r")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import zarr  # type: ignore[import-untyped]
 
 from im2im_core.image import Image
 from im2im_io.config import OmeZarrWriterConfig
-from im2im_io.ome_zarr_reader import ZARR_3
 from im2im_io.region_file import RegionFile, copy_image
+from im2im_io.zarr_folder import ZARR_3
 
 _KINDS = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
 _COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")

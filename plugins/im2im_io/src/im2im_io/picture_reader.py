@@ -16,7 +16,7 @@ from im2im_io.config import PictureReaderConfig
 from im2im_io.lazy import Regions, lazy_array, reason
 
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM")
-_PNG_SEVERAL_SAMPLES = (2, 4, 6)  # RGB, grey with alpha, RGB with alpha
+_GREY_ALPHA = 4  # in PNG; 2 is RGB, 6 is RGB with alpha
 _GREY = {"1": "uint8", "L": "uint8", "LA": "uint8", "I;16": "uint16", "I;16B": "uint16", "I": "int32", "F": "float32"}
 
 
@@ -63,8 +63,9 @@ class _Picture:
         # Pillow halves several samples of 16 bits without a word; the PNG header has the depth and the kind of colour.
         with path.open("rb") as file:
             header = file.read(26)
-        self._deep = header.startswith(_SIGNATURES[0]) and header[24] == 16 and header[25] in _PNG_SEVERAL_SAMPLES
-        self.shape = size if self._mode in _GREY or self._mode == "P" else (3, *size)
+        self._deep = header.startswith(_SIGNATURES[0]) and header[24] == 16 and header[25] in (_GREY_ALPHA, 2, 6)
+        flat = self._mode in _GREY or self._mode == "P" or (self._deep and header[25] == _GREY_ALPHA)
+        self.shape = size if flat else (3, *size)
         self.dtype = np.dtype("uint16" if self._deep else _GREY.get(self._mode, "uint8"))
 
     def __getitem__(self, key: Any) -> np.ndarray[Any, Any]:

@@ -51,8 +51,11 @@ class RegionFile:
         """
         if not self._open:
             raise OutputError(f"'{self._path}' is closed already")
-        region = tuple(slice(first, first + length) for first, length in zip(start, data.shape, strict=True))
         with self._cleaning():
+            region = tuple(slice(first, first + length) for first, length in zip(start, data.shape, strict=True))
+            if any(part.stop > length for part, length in zip(region, self._target.shape, strict=True)):
+                # numpy would complain, zarr would write what fits
+                raise ValueError(f"a region of shape {data.shape} at {start} lies outside '{self._path}'")
             self._target[region] = data
 
     def close(self) -> None:

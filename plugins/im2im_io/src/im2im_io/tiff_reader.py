@@ -24,7 +24,8 @@ from im2im_io.lazy import reason
 from im2im_io.picture_reader import is_picture, picture_reader
 from im2im_io.tiff_pixels import COMPLETE, all_pages, scene_of, tiff_pixels
 
-_BROKEN_CHAIN = re.compile("invalid (page )?offset|corrupted|invalid page")
+# The last is the description, without which axes and sizes would be guessed.
+_BROKEN = re.compile("invalid page offset|invalid offset to first page|corrupted|TiffTag 270 .*invalid value offset")
 
 
 def tiff_reader(config: TiffReaderConfig) -> ReadImage:
@@ -43,7 +44,7 @@ def tiff_reader(config: TiffReaderConfig) -> ReadImage:
             with _listening(complaints), tifffile.TiffFile(path) as tif:
                 series = scene_of(tif, config.scene, path)
                 _check_complete(path, tif, series)
-                _check_chain(path, series, complaints)
+                _check_chain(path, complaints)
                 axes = name_axes(str(series.axes), tuple(series.shape), path.name, config.axes)
                 metadata = _metadata(tif, series)
                 data = tiff_pixels(path, tif, series, config.scene)
@@ -92,11 +93,11 @@ def _check_complete(path: Path, tif: tifffile.TiffFile, series: Any) -> None:
     if series.dataoffset is not None:  # no gaps: the first page says it all, and others may not even exist
         _check_end(path, int(series.dataoffset) + int(series.nbytes), tif.filehandle)
         return
-    pages = all_pages(tif, series)
-    missing = sum(page is None for page in pages)
-    if missing:
+    pages = [page for page in all_pages(tif, series) if page is not None]
+    needed = int(series.size) // int(series.keyframe.size)
+    if len(pages) < needed:  # tifffile would fill them with zeros
         raise DataError(
-            f"{missing} of the {len(pages)} planes that '{path.name}' describes are in none of its files",
+            f"{needed - len(pages)} of the {needed} planes that '{path.name}' describes are in none of its files",
             "put all files of the image into one folder, under their original names",
         )
     for page in pages:
@@ -111,10 +112,8 @@ def _check_end(path: Path, end: int, file: Any) -> None:
         )
 
 
-def _check_chain(path: Path, series: Any, complaints: list[str]) -> None:
-    if series.kind not in ("uniform", "generic"):
-        return  # the metadata say how many pages there are, and tifffile has found them
-    broken = [message for message in complaints if _BROKEN_CHAIN.search(message)]
+def _check_chain(path: Path, complaints: list[str]) -> None:
+    broken = [message for message in complaints if _BROKEN.search(message)]
     if broken:
         raise DataError(f"'{path.name}' is cut off or damaged: {broken[0]}", COMPLETE)
 

@@ -15,6 +15,7 @@ import numpy as np
 import zarr  # type: ignore[import-untyped]
 
 from im2im_core.errors import DataError
+from im2im_io.zarr_folder import check_blosc
 
 NEWER = 'pip install "zarr>=3" in an environment without aicsimageio'
 
@@ -43,7 +44,9 @@ class _Translated(MutableMapping[str, bytes]):
 
     def __init__(self, folder: Path, metadata: dict[str, Any]) -> None:
         self._folder = folder
-        self._metadata = json.dumps(_as_v2(metadata)).encode()
+        translated = _as_v2(metadata)
+        self._metadata = json.dumps(translated).encode()
+        self._blosc = (translated["compressor"] or {}).get("id") == "blosc"
         encoding = metadata.get("chunk_key_encoding", {"name": "default"})
         self._separator: str = encoding.get("configuration", {}).get(
             "separator", "/" if encoding["name"] == "default" else "."
@@ -58,9 +61,12 @@ class _Translated(MutableMapping[str, bytes]):
         if key == ".zarray":
             return self._metadata
         try:
-            return self._file(key).read_bytes()
+            chunk = self._file(key).read_bytes()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise KeyError(key) from error
+        if self._blosc:
+            check_blosc(chunk)
+        return chunk
 
     def __contains__(self, key: object) -> bool:
         return key == ".zarray" or (isinstance(key, str) and self._file(key).is_file())
