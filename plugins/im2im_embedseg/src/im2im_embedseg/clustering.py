@@ -26,6 +26,7 @@ Array: TypeAlias = NDArray[Any]
 # phi = exp(-d), in float32, is above one half for d below this number, the float32 next below ln 2.
 _HALF = np.float32(0.6931471)
 _CELLS_PER_PIXEL = 2
+# Enough candidates for a median.
 _SAMPLED = 1 << 16
 
 
@@ -73,17 +74,18 @@ def cluster(
     if channels[0].size and any(np.isnan(channel.min()) for channel in channels):
         raise ValueError("the prediction contains NaN")
     # tanh and sigmoid of torch, as in training, so that a pixel next to a threshold falls on the same side.
-    seed = torch.sigmoid(torch.from_numpy(channels[-1])).numpy()
+    seed = channels[-1].copy()
+    torch.sigmoid_(torch.from_numpy(seed))
     candidates = np.flatnonzero(seed > np.float64(foreground_threshold))
     if len(candidates) <= max(min_mask_sum, 0):
         return np.zeros(shape, np.uint16)
     position = _positions(channels[:dims], candidates, shape, spacing(grid, pixel))
-    sigmas = [channels[dims + min(axis, n_sigma - 1)] for axis in range(dims)]
-    low, size, number = _cells(position, [sigma[candidates[:: _every(candidates)]] for sigma in sigmas])
+    sigmas = [channels[dims + channel][candidates] for channel in range(n_sigma)] * (dims // n_sigma)
+    low, size, number = _cells(position, sigmas)
     starts, rank, placed = _sort_into_cells(_three(position), low, size, number)
     founders = _by_falling_seed(seed[candidates], seed_threshold)
     bins, least = (starts, low, size, number), (min_object_size, min_unclustered_sum)
-    found = _grow(founders, candidates, rank, bins, placed, _three(sigmas), least)
+    found = _grow(founders, rank, bins, placed, _three(sigmas), least)
     labels = np.zeros(seed.size, np.uint16 if found.max() < 2**16 else np.uint32)
     labels[candidates] = found[rank]
     return labels.reshape(shape)
@@ -106,11 +108,6 @@ def _positions(
     return result
 
 
-def _every(candidates: Array) -> int:
-    """Stride that leaves enough candidates for a median."""
-    return -(-len(candidates) // _SAMPLED)
-
-
 def _cells(position: Sequence[Array], sigmas: Sequence[Array]) -> tuple[Array, Array, Array]:
     """Lower corner, size and number of the cells, each (3,), x first; in 2D there is one layer of cells."""
     dims, count = len(position), len(position[0])
@@ -119,12 +116,13 @@ def _cells(position: Sequence[Array], sigmas: Sequence[Array]) -> tuple[Array, A
         low[axis] = values.min()
         extent[axis] = values.max() - low[axis]
         # Half the radius of a typical proposal, so that not many pixels outside it are looked at.
-        radius = math.sqrt(math.log(2)) * math.exp(-5 * np.clip(np.median(sigma), -50, 50))
+        typical = np.median(sigma[:: -(-count // _SAMPLED)].clip(-10, 10))
+        radius = math.sqrt(math.log(2)) * math.exp(-5 * typical)
         size[axis] = max(radius / 2, 1e-6 * extent[axis], 1e-30)
     # Tiny bandwidths would ask for far more cells than there are pixels.
     most = _CELLS_PER_PIXEL * count + 4096
     while (total := math.prod(np.floor(extent / size) + 1)) > most:
-        size *= (total / most) ** (1 / dims)
+        size *= 1.01 * (total / most) ** (1 / dims)
     number[:] = np.floor(extent / size) + 1
     return low, size, number
 
@@ -190,7 +188,6 @@ def _sort_into_cells(
 @numba.njit(cache=True)
 def _grow(
     founders: Array,
-    candidates: Array,
     rank: Array,
     bins: tuple[Array, Array, Array, Array],
     placed: tuple[Array, Array, Array],
@@ -215,11 +212,10 @@ def _grow(
             break
         clustered[seed] = True
         left -= 1
-        at = candidates[founder]
         cx, cy, cz = x[seed], y[seed], np.float32(0)
-        sx, sy, sz = np.exp(ten * sigmas[0][at]), np.exp(ten * sigmas[1][at]), np.float32(1)
+        sx, sy, sz = np.exp(ten * sigmas[0][founder]), np.exp(ten * sigmas[1][founder]), np.float32(1)
         if solid:
-            cz, sz = z[seed], np.exp(ten * sigmas[2][at])
+            cz, sz = z[seed], np.exp(ten * sigmas[2][founder])
         middle[0], middle[1], middle[2] = cx, cy, cz
         for axis, scale in enumerate((sx, sy, sz)):
             # A little more than the ellipsoid, so that rounding does not decide; the test of each pixel follows.
