@@ -32,7 +32,7 @@ env: $(STAMP)
 
 $(STAMP): $(MANIFESTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-compile -r requirements-dev.txt
 	touch $@
 
 clean:

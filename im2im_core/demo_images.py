@@ -94,7 +94,7 @@ def _position(
     rng: np.random.Generator, shape: tuple[int, int], placed: list[tuple[NumpyArray, float]], radius: float
 ) -> NumpyArray:
     """Anywhere, or beside a nucleus that is there already."""
-    if placed and rng.random() < 0.5:
+    if placed and rng.random() < 0.55:
         centre, other = placed[rng.integers(len(placed))]
         angle = rng.uniform(0, 2 * np.pi)
         return centre + (radius + other) * rng.uniform(0.88, 1.05) * np.array([np.sin(angle), np.cos(angle)])
@@ -123,8 +123,8 @@ def _nucleus(
 def _brightness(rng: np.random.Generator) -> float:
     """Most nuclei are about equally bright; some are dim, a few very bright as in mitosis."""
     kind = rng.random()
-    if kind < 0.2:
-        return float(rng.uniform(0.2, 0.42))
+    if kind < 0.25:
+        return float(rng.uniform(0.19, 0.4))
     return float(rng.uniform(1.5, 2.2)) if kind > 0.94 else float(rng.lognormal(0, 0.25))
 
 

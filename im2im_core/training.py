@@ -134,7 +134,7 @@ def train(
 
 def preprocessing_fingerprint(config: RunConfig) -> str:
     """Changes whenever a setting changes that a cached sample depends on."""
-    relevant = [choice.settings() for choice in config.preprocessing]
+    relevant = [choice.settings() for choice in (config.reader, *config.preprocessing) if choice]
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 

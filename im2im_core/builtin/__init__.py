@@ -1,0 +1,1 @@
+"""The plug-in that ships with the core."""

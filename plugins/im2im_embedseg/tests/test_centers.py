@@ -58,14 +58,15 @@ def test_object_by_object(shape: tuple[int, ...], method: Method) -> None:
         assert marks[tuple(chosen)] == 1
 
 
-def test_anisotropy_moves_the_medoid() -> None:
-    labels = np.zeros((7, 9, 1), int)
-    labels[:, 0, 0] = 1
-    labels[0, :, 0] = 1
-    flat = np.argwhere(center_image(labels, "medoid", anisotropy_factor=0.01))[0]
-    tall = np.argwhere(center_image(labels, "medoid", anisotropy_factor=100.0))[0]
-    assert tuple(flat) == (0, 0, 0) or flat[1] > 0
-    assert tall[0] >= 1
+def test_anisotropy_stretches_z() -> None:
+    labels = np.ones((6, 5, 4), int)
+    labels[2:, 2:], labels[:, 4] = 0, 0
+    pixels = np.argwhere(labels)
+    stretched = pixels * [5.0, 1, 1]
+    distances = np.linalg.norm(stretched[:, None] - stretched[None], axis=2).sum(1)
+    marks = center_image(labels, "medoid", anisotropy_factor=5.0)
+    assert distances[marks[tuple(pixels.T)] == 1] == pytest.approx(distances.min(), rel=1e-6)
+    assert not np.array_equal(marks, center_image(labels, "medoid"))
 
 
 def test_no_objects() -> None:
