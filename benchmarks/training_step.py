@@ -2,7 +2,7 @@
 
 The two alternate step by step, so that whatever else the machine does falls on both: each time the trainer is about to
 begin a step, the bare loop takes one of its own. Printed are the medians and the ratio; the aim is at most 1.05.
-The start and the end of a training (log files, the checkpoint) do not grow with the number of steps and are not counted.
+The start and the end of a training (log files, the checkpoint) do not grow with the steps and are not counted.
 
     python benchmarks/training_step.py --steps 40
 """

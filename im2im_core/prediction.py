@@ -6,14 +6,15 @@ the windows of all blocks lie on one common grid, and the block, not the image, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from im2im_core.build import build_postprocessing, build_steps
+from im2im_core.build import Step, build_postprocessing, build_steps
 from im2im_core.bundle import Bundle, load_model
 from im2im_core.errors import ConfigError, DataError, Im2imError
 from im2im_core.image import Image
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 NumpyArray = np.ndarray[Any, Any]
 BLOCK_PIXELS = 2048 * 2048
+FIT_PIXELS = 2048 * 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +101,7 @@ class Predictor:
         """The blended output of the network, (K, [Z], Y, X) float32, before post-processing."""
         source = image.channels_first(self.spatial_dims)
         self._check(source)
-        steps = [step.fit(source) if hasattr(step, "fit") else step for step in self._steps]
+        steps = fit_steps(self._steps, source)
         window = tuple(min(w, n) for w, n in zip(self.options.window, source.shape[1:], strict=True))
         blocks = list(split_blocks(source.shape[1:], window, self.options.overlap))
         output: NumpyArray | None = None
@@ -155,6 +157,33 @@ def _read(source: Image, block: Block) -> NumpyArray:
         raise DataError(
             f"the pixels cannot be read: {type(error).__name__}: {error}", "check that the file is complete"
         ) from error
+
+
+def fit_steps(steps: Sequence[Step], source: Image) -> list[Step]:
+    """Preprocessing with the statistics of the whole image, so that every window is treated alike.
+
+    A later step sees what the earlier ones make of the image; for that some pixels of a large image have to do.
+
+    Args:
+        steps: preprocessing in its order; a step with statistics has `fit(image) -> step`.
+        source: the image, channels first.
+    """
+    fitted: list[Step] = []
+    for step in steps:
+        if hasattr(step, "fit"):
+            step = step.fit(_some_pixels(source, fitted) if fitted else source)
+        fitted.append(step)
+    return fitted
+
+
+def _some_pixels(source: Image, steps: Sequence[Step]) -> Image:
+    """At most about FIT_PIXELS evenly spaced pixels of the image after some steps."""
+    stride = max(1, math.ceil((math.prod(source.shape[1:]) / FIT_PIXELS) ** (1 / (len(source.shape) - 1))))
+    thinned = (slice(None), *[slice(None, None, min(stride, n)) for n in source.shape[1:]])
+    sample: dict[str, Any] = {"image": np.asarray(source.data[thinned]).astype(np.float32)}
+    for step in steps:
+        sample = step(sample)
+    return source.with_data(np.asarray(sample["image"]))
 
 
 def split_blocks(shape: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Block]:

@@ -15,7 +15,7 @@ from toy_model import toy_bundle
 from im2im_core import ConfigError, DataError, Image
 from im2im_core import prediction as prediction_module
 from im2im_core.bundle import open_bundle
-from im2im_core.prediction import Predictor, split_blocks
+from im2im_core.prediction import Predictor, fit_steps, split_blocks
 
 
 @pytest.fixture(scope="module")
@@ -220,3 +220,17 @@ def test_unknown_device(bundles: dict[str, Any]) -> None:
         with pytest.raises(ConfigError) as caught:
             Predictor(bundles["2d"], device=name)
         assert f"device '{name}'" in caught.value.message
+
+
+def test_second_normalization_sees_what_the_first_made():
+    """Fitted on the raw image, a second normalization would scale by statistics that no longer hold."""
+    from im2im_core.builtin.transform_config import NormalizeConfig
+    from im2im_core.builtin.transforms import build_minmax
+
+    steps = [build_minmax(NormalizeConfig()), build_minmax(NormalizeConfig())]
+    image = Image(np.linspace(100, 300, 64, dtype=np.float32).reshape(1, 8, 8), "CYX")
+    sample = {"image": image.compute()}
+    for step in fit_steps(steps, image):
+        sample = step(sample)
+    assert float(np.asarray(sample["image"]).min()) == pytest.approx(0)
+    assert float(np.asarray(sample["image"]).max()) == pytest.approx(1)

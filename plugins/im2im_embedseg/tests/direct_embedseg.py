@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +54,6 @@ def lovasz_hinge(logits: Tensor, labels: Tensor) -> Tensor:
     return (torch.relu(errors) * weights.detach()).sum()
 
 
-def centroid(places: Tensor) -> Tensor:
-    """Mean position: (P, D) -> (D,)."""
-    return places.mean(0)
-
-
-def medoid(places: Tensor) -> Tensor:
-    """Pixel with the least sum of distances to the others."""
-    sums = (places[:, None] - places[None]).square().sum(2).sqrt().sum(1)
-    return places[int(sums.argmin())]
-
-
 def loss(
     prediction: Tensor,
     target: Tensor,
@@ -75,7 +64,7 @@ def loss(
     foreground_weight: float = 10.0,
     weights: tuple[float, float, float] = (1.0, 10.0, 1.0),
     costmap: Tensor | None = None,
-    center: Callable[[Tensor], Tensor] = centroid,
+    center_image: Tensor | None = None,
 ) -> Tensor:
     """Scalar loss of a batch, in the precision of `prediction`.
 
@@ -88,6 +77,7 @@ def loss(
         cost = torch.ones_like(where[0]) if costmap is None else costmap[b].flatten().to(where.dtype)
         kept = cost > 0
         coords, cost, ids = where[:, kept], cost[kept], target[b].flatten()[kept]
+        marks = torch.zeros_like(ids) if center_image is None else center_image[b].flatten()[kept]
         raw = prediction[b].flatten(1)[:, kept]
         embedding, sigma = torch.tanh(raw[:dims]) + coords, raw[dims : dims + n_sigma]
         seed = torch.sigmoid(raw[-1])
@@ -98,7 +88,8 @@ def loss(
             mask = ids == number
             mean = sigma[:, mask].mean(1, keepdim=True)
             variance = variance + (sigma[:, mask] - mean.detach()).square().mean()
-            middle = center(coords[:, mask].t())[:, None]
+            marked = mask & (marks != 0)
+            middle = coords[:, marked if int(marked.sum()) == 1 else mask].mean(1, keepdim=True)
             phi = torch.exp(-((embedding - middle).square() * torch.exp(10 * mean)).sum(0))
             instance = instance + lovasz_hinge(2 * phi - 1, mask)
             error = (seed - phi.detach())[mask].square() * cost[mask]

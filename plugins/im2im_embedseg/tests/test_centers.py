@@ -59,12 +59,12 @@ def test_object_by_object(shape: tuple[int, ...], method: Method) -> None:
 
 
 def test_anisotropy_stretches_z() -> None:
-    labels = np.ones((6, 5, 4), int)
-    labels[2:, 2:], labels[:, 4] = 0, 0
+    labels = np.zeros((6, 9, 4), int)
+    labels[1:, 0, 0], labels[0, :, :2] = 1, 1
     pixels = np.argwhere(labels)
-    stretched = pixels * [5.0, 1, 1]
+    stretched = pixels * [0.2, 1, 1]
     distances = np.linalg.norm(stretched[:, None] - stretched[None], axis=2).sum(1)
-    marks = center_image(labels, "medoid", anisotropy_factor=5.0)
+    marks = center_image(labels, "medoid", anisotropy_factor=0.2)
     assert distances[marks[tuple(pixels.T)] == 1] == pytest.approx(distances.min(), rel=1e-6)
     assert not np.array_equal(marks, center_image(labels, "medoid"))
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from im2im_embedseg.instances import Instances, find_instances, segment_mean
+from im2im_embedseg.instances import Instances, find_instances
 
 Method = Literal["centroid", "approximate-medoid", "medoid"]
 
@@ -47,7 +47,7 @@ def object_centers(
     shape = coordinates.shape[1:]
     place = found.pixel % shape.numel()
     where = torch.stack([axis.reshape(-1).index_select(0, place) for axis in coordinates], dim=1)
-    mean = torch.stack([segment_mean(axis, found.owner, found.count) for axis in where.unbind(1)], dim=1)
+    mean = torch.stack([found.mean(axis) for axis in where.unbind(1)], dim=1)
     if center_image is not None:
         marked = (center_image.reshape(-1).index_select(0, found.pixel) != 0).nonzero()[:, 0]
         owner = found.owner.index_select(0, marked)
@@ -57,7 +57,7 @@ def object_centers(
     if method == "centroid":
         return mean
     positions = np.stack(np.unravel_index(place.cpu().numpy(), shape), axis=1).astype(np.float32)
-    chosen = _representatives(positions, found.size.long().cpu().numpy(), method)
+    chosen = _representatives(positions, found.size.cpu().numpy(), method)
     return where.index_select(0, torch.from_numpy(chosen).to(where.device))
 
 
@@ -89,7 +89,7 @@ def center_image(
     if not found.count:
         return marks
     index = np.stack(np.unravel_index(found.pixel.numpy(), thinned.shape), axis=1)
-    size = found.size.long().numpy()
+    size = found.size.numpy()
     if method == "centroid":
         position = np.add.reduceat(index, size.cumsum() - size, axis=0) / size[:, None]
     else:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from im2im_embedseg.centers import Method, check_method, object_centers
 from im2im_embedseg.coordinates import check_geometry, coordinate_map, spacing, split_prediction
 from im2im_embedseg.instance_term import Setting, instance_term
-from im2im_embedseg.instances import BACKGROUND, Instances, find_instances, segment_mean
+from im2im_embedseg.instances import BACKGROUND, Instances, find_instances
 
 # exp(10 sigma) stays a float32 whose products with squared distances are finite.
 _LARGEST_EXPONENT = 60.0
@@ -125,11 +125,11 @@ class SpatialEmbeddingLoss(nn.Module):
 def _sigma_of_objects(sigma: Tensor, found: Instances) -> tuple[Tensor, Tensor]:
     """Variance of a sigma channel (B * N,) within each object, and the bandwidth exp(10 mean), both (K,)."""
     own = sigma.index_select(0, found.pixel)
-    mean = segment_mean(own, found.owner, found.count)
+    mean = found.mean(own)
     # Only the pixels are drawn to the mean, not the mean to them.
     spread = (own - mean.detach().index_select(0, found.owner)).square()
     exponent = (10 * mean).clamp(-_LARGEST_EXPONENT, _LARGEST_EXPONENT)
-    return segment_mean(spread, found.owner, found.count), torch.exp(exponent)
+    return found.mean(spread), torch.exp(exponent)
 
 
 def _pixel_weight(costmap: Tensor | None, batch: int, pixels: int, device: torch.device) -> Tensor:
