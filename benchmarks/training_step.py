@@ -1,16 +1,18 @@
-"""Seconds per optimizer step through the trainer, beside a bare loop with the same network, loss, optimizer, batches.
+"""Seconds per optimizer step through the trainer, beside a bare loop with the same network, loss and optimizer.
 
 The two alternate step by step, so that whatever else the machine does falls on both: each time the trainer is about to
 begin a step, the bare loop takes one of its own. Printed are the medians and the ratio; the aim is at most 1.05.
 The start and the end of a training (log files, the checkpoint) do not grow with the steps and are not counted.
 
     python benchmarks/training_step.py --steps 40
+    python benchmarks/training_step.py --steps 40 --model embedseg --batch 8 --size 128
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import statistics
 import tempfile
 import time
@@ -18,14 +20,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from monai.networks.nets import BasicUNet
 from torch import nn
 from torch.utils.data import DataLoader
 
+from im2im_core.build import build_model, call_factory
 from im2im_core.builtin.trainer import build_trainer
 from im2im_core.builtin.trainer_config import LightningTrainerConfig
+from im2im_core.config import resolve
+from im2im_core.demo_images import make_nuclei
+from im2im_core.registry import Registry
 
 Batch = dict[str, torch.Tensor]
 BareStep = Callable[[Batch], None]
@@ -85,6 +92,33 @@ def unet_regression(options: argparse.Namespace, device: torch.device) -> tuple[
     return model, bare_step
 
 
+def embedseg(options: argparse.Namespace, device: torch.device) -> tuple[pl.LightningModule, BareStep]:
+    """The preset nuclei-2d: its network, loss and optimizer as a module, and as one step of a bare loop."""
+    config = resolve(Registry.discover(), preset="nuclei-2d", flags={"dataset": {"path": "."}})
+    config = dataclasses.replace(config, scheduler=None)
+    model = build_model(config, spatial_dims=2, in_channels=1, target_channels=1, training=True)
+    bare = copy.deepcopy(model).to(device)
+    optimizer = call_factory(config.optimizer)(bare.parameters())
+
+    def bare_step(batch: Batch) -> None:
+        loss = bare.loss(bare(batch["image"].to(device)), batch["target"].to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return model, bare_step
+
+
+def nuclei(options: argparse.Namespace) -> Batch:
+    """A batch of generated nuclei."""
+    made = [make_nuclei(np.random.default_rng(seed), (options.size, options.size)) for seed in range(options.batch)]
+    images, labels = (np.stack([pair[i] for pair in made])[:, None] for i in (0, 1))
+    return {
+        "image": torch.from_numpy(images / images.max()).float(),
+        "target": torch.from_numpy(labels.astype("int32")),
+    }
+
+
 def alternate(
     model: pl.LightningModule, bare_step: BareStep, batches: list[Batch], device: torch.device
 ) -> tuple[list[float], list[float]]:
@@ -127,6 +161,7 @@ def now(device: torch.device) -> float:
 def arguments() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", choices=["unet", "embedseg"], default="unet", help="what is trained")
     parser.add_argument("--steps", type=int, default=40, help="optimizer steps of each kind")
     parser.add_argument("--size", type=int, default=256, help="pixels along Y and X")
     parser.add_argument("--batch", type=int, default=4, help="images per batch")
@@ -142,9 +177,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     device = torch.device(options.device)
-    model, bare_step = unet_regression(options, device)
-    shape = (options.batch, 1, options.size, options.size)
-    batches = [{"image": torch.randn(shape), "target": torch.randn(shape)} for _ in range(options.steps + WARM_UP + 1)]
+    count = options.steps + WARM_UP + 1
+    if options.model == "embedseg":
+        model, bare_step = embedseg(options, device)
+        batches = [nuclei(options)] * count
+    else:
+        model, bare_step = unet_regression(options, device)
+        shape = (options.batch, 1, options.size, options.size)
+        batches = [{"image": torch.randn(shape), "target": torch.randn(shape)} for _ in range(count)]
     through_trainer, bare = alternate(model, bare_step, batches, device)
     ratios = [with_trainer / alone for with_trainer, alone in zip(through_trainer, bare, strict=True)]
     quarter, median, three_quarters = statistics.quantiles(ratios, n=4)

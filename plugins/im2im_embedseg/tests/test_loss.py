@@ -50,7 +50,9 @@ def evaluate(function: Any, prediction: Tensor) -> tuple[float, Tensor]:
     return value.item(), leaf.grad
 
 
-def agree(loss: SpatialEmbeddingLoss, geometry: dict[str, Any], prediction: Tensor, target: Tensor, **more: Any) -> None:
+def agree(
+    loss: SpatialEmbeddingLoss, geometry: dict[str, Any], prediction: Tensor, target: Tensor, **more: Any
+) -> None:
     """Against the direct form in double precision, whose order of near-ties may be another one."""
     given = {name: more[name] for name in ("costmap", "center_image") if name in more}
     value, grad = evaluate(lambda p: loss(p, target, **given), prediction)
@@ -68,9 +70,7 @@ def agree(loss: SpatialEmbeddingLoss, geometry: dict[str, Any], prediction: Tens
 def test_golden(name: str) -> None:
     arrays, params = direct.golden(name)
     dims = arrays["prediction"].ndim - 2
-    loss = SpatialEmbeddingLoss(
-        dims, **direct.geometry(params, dims), foreground_weight=params["foreground_weight"]
-    )
+    loss = SpatialEmbeddingLoss(dims, **direct.geometry(params, dims), foreground_weight=params["foreground_weight"])
     target, centers = torch.from_numpy(arrays["instances"]), torch.from_numpy(arrays["center_image"])
     value, grad = evaluate(lambda p: loss(p, target, center_image=centers), torch.from_numpy(arrays["prediction"]))
     assert value == pytest.approx(float(arrays["loss"]), rel=1e-4)
@@ -124,7 +124,9 @@ def test_centres_that_are_pixels(method: Method) -> None:
 def test_costmap_equals_removal(dims: int) -> None:
     geometry, prediction, target = batch(dims)
     generator = torch.Generator().manual_seed(1)
-    costmap = (torch.rand(target.shape, generator=generator) > 0.3) * (0.5 + torch.rand(target.shape, generator=generator))
+    costmap = (torch.rand(target.shape, generator=generator) > 0.3) * (
+        0.5 + torch.rand(target.shape, generator=generator)
+    )
     agree(SpatialEmbeddingLoss(dims, **geometry), geometry, prediction, target, costmap=costmap)
 
 

@@ -71,9 +71,7 @@ def test_large_labels_and_nan_come_back(tmp_path: Path, read: Read, writer: Call
 
 
 @pytest.mark.parametrize("tile_from", [64, 4096])
-def test_rgb_is_written_as_rgb(
-    tmp_path: Path, read: Read, writer: Callable, pixels: Pixels, tile_from: int
-) -> None:
+def test_rgb_is_written_as_rgb(tmp_path: Path, read: Read, writer: Callable, pixels: Pixels, tile_from: int) -> None:
     image = Image(pixels(3, 70, 90, dtype="uint8"), "CYX", {"Y": 0.5, "X": 0.5})
     there_and_back(tmp_path, read, writer, "ome-tiff", image, tile_from=tile_from, tile=32)
     with tifffile.TiffFile(tmp_path / "a.ome.tiff") as tif:
@@ -87,9 +85,7 @@ def test_named_channels_are_not_written_as_rgb(tmp_path: Path, read: Read, write
 
 @pytest.mark.parametrize("axes", ["CYX", "ZCYX", "YX"])
 @pytest.mark.parametrize("compression", ["zlib", "zstd", "lzw", "none"])
-def test_tiles(
-    tmp_path: Path, read: Read, writer: Callable, pixels: Pixels, axes: str, compression: str
-) -> None:
+def test_tiles(tmp_path: Path, read: Read, writer: Callable, pixels: Pixels, axes: str, compression: str) -> None:
     image = described(pixels(*(SIZES[axis] for axis in axes)), axes)
     there_and_back(tmp_path, read, writer, "ome-tiff", image, tile_from=80, tile=32, compression=compression)
     with tifffile.TiffFile(tmp_path / "a.ome.tiff") as tif:
@@ -98,9 +94,7 @@ def test_tiles(
         assert page.compression.name == {"zlib": "ADOBE_DEFLATE", "none": "NONE"}.get(compression, compression.upper())
 
 
-def test_lazy_images_are_written_without_being_loaded_whole(
-    tmp_path: Path, read: Read, writer: Callable
-) -> None:
+def test_lazy_images_are_written_without_being_loaded_whole(tmp_path: Path, read: Read, writer: Callable) -> None:
     largest = []
 
     def block(block_id: tuple[int, ...]) -> np.ndarray:
@@ -211,9 +205,7 @@ def test_numpy_keeps_pixels(tmp_path: Path, read: Read, writer: Callable, pixels
     assert read("numpy", tmp_path / "a.npy").axes == "CZYX"
 
 
-def test_file_is_replaced_only_by_a_complete_one(
-    tmp_path: Path, read: Read, writer: Callable, pixels: Pixels
-) -> None:
+def test_file_is_replaced_only_by_a_complete_one(tmp_path: Path, read: Read, writer: Callable, pixels: Pixels) -> None:
     good = pixels(40, 50)
     broken = da.map_blocks(_raise, chunks=((40,), (50,)), dtype=np.uint16, meta=np.empty((0, 0), np.uint16))
     for name, (reader, suffix) in FORMATS.items():

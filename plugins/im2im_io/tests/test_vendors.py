@@ -24,7 +24,8 @@ Read = Callable[..., Image]
 
 
 @pytest.mark.parametrize(
-    ("name", "line"), [("aicsimageio", 'pip install "im2im-io[aicsimageio]"'), ("bioio", 'pip install "im2im-io[bioio]"')]
+    ("name", "line"),
+    [("aicsimageio", 'pip install "im2im-io[aicsimageio]"'), ("bioio", 'pip install "im2im-io[bioio]"')],
 )
 def test_missing_library_names_the_line_to_install(name: str, line: str, read: Read, monkeypatch: Any) -> None:
     monkeypatch.setattr(vendor_reader, "find_spec", lambda module: None)

@@ -38,7 +38,7 @@ class Instances:
         return torch.bincount(self.sample, minlength=samples).float()
 
     def mean(self, values: Tensor) -> Tensor:
-        """Mean of each object, (K,), of the values of its pixels, (F,) float32 in the order of `pixel`; differentiable."""
+        """Mean over each object's pixels, (K,), of values (F,) float32 in the order of `pixel`; differentiable."""
         # Relative to one of the values: a float32 sum of hundreds of coordinates loses the digits that decide which of
         # two nearly equal errors comes first.
         first = self.size.cumsum(0) - self.size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import logging
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +16,9 @@ from aicsimageio.readers.czi_reader import CziReader
 from aicspylibczi import CziFile  # type: ignore[import-untyped]
 
 from im2im_io.vendor_reader import Scene, check_scene, scene_of
+
+# It logs each of its readers that a file does not suit; the error that follows says what matters.
+logging.getLogger("aicsimageio").addHandler(logging.NullHandler())
 
 _LIF_AXES = {1: "X", 2: "Y", 3: "Z", 4: "T"}
 _CHANNEL = 0  # Leica numbers the channels apart from the other dimensions

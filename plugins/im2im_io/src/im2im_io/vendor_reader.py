@@ -127,8 +127,12 @@ def _reader(config: VendorReaderConfig, open_scene: OpenScene) -> ReadImage:
             raise
         except Exception as error:  # each vendor's library has exceptions of its own
             install = re.search(r"pip install ([^`'\"\s]+)", str(error))
-            hint = f'if the file is complete: pip install "{install.group(1)}"' if install else _OPENS
-            raise DataError(f"'{path.name}' cannot be opened: {reason(error)}", hint) from error
+            if install is None:
+                raise DataError(f"'{path.name}' cannot be opened: {reason(error)}", _OPENS) from error
+            raise DataError(
+                f"'{path.name}' cannot be opened: the package for this format is missing, or the file is damaged",
+                f'if the file is complete: pip install "{install.group(1)}"',
+            ) from error
         if 0 in source.shape:
             raise DataError(f"'{path.name}' holds no pixels", _OPENS)
         regions = Regions(path, functools.partial(_Source, path, config.scene, open_scene), source)
