@@ -2,8 +2,8 @@
 
 Both on the same batch, in alternation, several times; printed are the medians and the median of the ratios of
 neighbouring runs. Values must agree to 1e-4. The predictions: `trained` points to the centres, one pixel off, with
-bandwidths that suit the objects; `untrained` has small random offsets and bandwidths for a radius of 8 pixels; `flat` has
-sigma 0, so that every pixel of a crop matters to every object, which is the worst case.
+bandwidths that suit the objects; `untrained` has small random offsets and bandwidths for a radius of 8 pixels; `flat`
+has sigma 0, so that every pixel of a crop matters to every object, which is the worst case.
 
     python benchmarks/embedseg_loss.py --size 256 --batch 4 --objects 60 --repeats 5
 """

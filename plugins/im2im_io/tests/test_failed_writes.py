@@ -1,4 +1,4 @@
-"""Places that cannot be written, and disks that become full on the way: nothing is left, and the error names the file."""
+"""Places that cannot be written, and disks that become full on the way: nothing is left behind."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_ngff_metadata_are_those_of_version_4(tmp_path: Path, writer: Callable, 
     assert [axis["type"] for axis in multiscale["axes"]] == ["channel", "space", "space", "space"]
     assert multiscale["axes"][1] == {"name": "z", "type": "space", "unit": "micrometer"}
     assert multiscale["datasets"][0]["coordinateTransformations"] == [{"type": "scale", "scale": [1, 0.3, 0.11, 0.12]}]
-    assert [channel["label"] for channel in attributes["omero"]["channels"]][0] == "DAPI"
+    assert attributes["omero"]["channels"][0]["label"] == "DAPI"
     array = json.loads((tmp_path / "a.zarr/0/.zarray").read_text())
     assert (array["chunks"], array["dimension_separator"]) == ([1, 2, 32, 32], "/")
 

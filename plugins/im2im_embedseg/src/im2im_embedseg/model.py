@@ -14,7 +14,7 @@ from im2im_embedseg.config import EmbedSegConfig
 from im2im_embedseg.coordinates import spacing
 
 
-class EmbedSeg(pl.LightningModule):
+class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
     """One network that predicts, per pixel, the offset to its object's centre, bandwidths and a seed value.
 
     `forward` maps (B, C, [Z], Y, X) to (B, D + n_sigma + 1, [Z], Y, X), raw: offsets before tanh, x, y[, z];
@@ -46,12 +46,14 @@ class EmbedSeg(pl.LightningModule):
     def forward(self, image: Tensor) -> Tensor:
         """Raw prediction, see the class."""
         predicted: Tensor = self.network(image)
-        return predicted * self.gain + self.start
+        scaled: Tensor = predicted * self.gain + self.start
+        return scaled
 
     def _step(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         assert self.loss is not None
         prediction = self(batch["image"])
-        return self.loss(prediction, batch["target"], costmap=batch.get("costmap")), prediction
+        loss: Tensor = self.loss(prediction, batch["target"], costmap=batch.get("costmap"))
+        return loss, prediction
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of patches."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 from im2im_core import Loss, Model, Network, Postprocessor, Preset, hookimpl
 from im2im_embedseg.config import (
@@ -16,7 +16,7 @@ from im2im_embedseg.config import (
 from im2im_embedseg.presets import NUCLEI_2D
 
 IM2IM_API = 1
-_INSTANCES = "instance-segmentation"
+_INSTANCES: Literal["instance-segmentation"] = "instance-segmentation"
 
 
 def _network(config: BranchedERFNetConfig, *, spatial_dims: int, in_channels: int, out_channels: int) -> Any:

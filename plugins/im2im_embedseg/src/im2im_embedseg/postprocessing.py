@@ -22,8 +22,8 @@ class Clustering:
         grid: tuple[int, ...],
         pixel: tuple[float, ...],
     ) -> None:
-        self.settings = config.model_dump()
-        self.geometry = {"n_sigma": n_sigma, "grid": grid, "pixel": pixel}
+        self.settings: dict[str, Any] = config.model_dump()
+        self.geometry: dict[str, Any] = {"n_sigma": n_sigma, "grid": grid, "pixel": pixel}
 
     def __call__(self, prediction: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Labels of one image."""

@@ -59,9 +59,9 @@ if ZARR_3:
             return value
 
 else:
-    from zarr.storage import DirectoryStore  # type: ignore[import-untyped]
+    from zarr.storage import DirectoryStore
 
-    class _BloscFolder(DirectoryStore):  # type: ignore[no-redef]
+    class _BloscFolder(DirectoryStore):  # type: ignore[misc, no-redef]
         """A folder of which each chunk is checked as it is read."""
 
         def __getitem__(self, key: str) -> Any:
