@@ -18,8 +18,14 @@ FORMAT_LIBRARIES = ("torch", "tifffile", "zarr", "dask", "aicsimageio", "PIL", "
 def test_readers_and_writers_have_their_names() -> None:
     readers = [component.name for component in COMPONENTS if isinstance(component, Reader)]
     writers = [component.name for component in COMPONENTS if isinstance(component, Writer)]
-    assert readers == ["tifffile", "image", "numpy", "ome-zarr", "aicsimageio", "bioio"]
+    assert readers[:5] == ["tifffile", "image", "numpy", "ome-zarr", "aicsimageio"]
     assert writers == ["ome-tiff", "ome-zarr", "png", "numpy"]
+
+
+@pytest.mark.parametrize(("installed", "offered"), [("aicsimageio", False), ("bioio", True), ("neither", True)])
+def test_bioio_is_offered_where_it_can_be(installed: str, offered: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugin, "find_spec", lambda module: object() if module == installed else None)
+    assert ("bioio" in [reader.name for reader in plugin.im2im_readers()]) == offered
 
 
 def test_plain_tiff_never_goes_through_aicsimageio() -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from im2im_core.errors import DataError
 from im2im_core.image import Image
-from im2im_io import vendor_reader
+from im2im_io import plugin, vendor_reader
 from im2im_io.config import VendorReaderConfig
 
 Read = Callable[..., Image]
@@ -27,10 +27,12 @@ Read = Callable[..., Image]
     ("name", "line"),
     [("aicsimageio", 'pip install "im2im-io[aicsimageio]"'), ("bioio", 'pip install "im2im-io[bioio]"')],
 )
-def test_missing_library_names_the_line_to_install(name: str, line: str, read: Read, monkeypatch: Any) -> None:
-    monkeypatch.setattr(vendor_reader, "find_spec", lambda module: None)
+def test_missing_library_names_the_line_to_install(name: str, line: str, monkeypatch: Any) -> None:
+    for module in (plugin, vendor_reader):
+        monkeypatch.setattr(module, "find_spec", lambda module: None)
+    reader = next(reader for reader in plugin.im2im_readers() if reader.name == name)
     with pytest.raises(DataError, match="not installed") as caught:
-        read(name, Path("a.czi"))
+        reader.factory(reader.config())
     assert line in str(caught.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from im2im_core.components import Reader, Writer
@@ -16,8 +17,8 @@ IM2IM_API = 1
 
 # Formats that only a vendor's library, or Bio-Formats behind aicsimageio, understands.
 VENDOR_SUFFIXES = (
-    *(".czi", ".lif", ".nd2", ".lsm", ".oib", ".oif", ".dv", ".r3d", ".vsi", ".ims", ".zvi", ".sld", ".stk"),
-    *(".mrc", ".ipl", ".ics", ".ids", ".flex", ".mvd2", ".xdce", ".htd", ".c01", ".dm3", ".dcm", ".gif"),
+    *(".czi", ".lif", ".nd2", ".lsm", ".oib", ".oif", ".dv", ".r3d", ".vsi"),
+    *(".ims", ".zvi", ".sld", ".stk", ".mrc", ".ics", ".flex", ".dm3"),
 )
 
 
@@ -124,14 +125,16 @@ def im2im_readers() -> Iterator[Reader]:
         suffixes=VENDOR_SUFFIXES,
         priority=-10,
     )
-    yield Reader(
-        name="bioio",
-        summary="vendors' formats (CZI, LIF, ND2, ...) through bioio, the successor of aicsimageio",
-        config=config.VendorReaderConfig,
-        factory=_read_with_bioio,
-        suffixes=VENDOR_SUFFIXES,
-        priority=-20,
-    )
+    # The two never share an environment, so where aicsimageio is, bioio is no choice to speak of.
+    if find_spec("bioio") or not find_spec("aicsimageio"):
+        yield Reader(
+            name="bioio",
+            summary="vendors' formats (CZI, LIF, ND2, ...) through bioio, the successor of aicsimageio",
+            config=config.VendorReaderConfig,
+            factory=_read_with_bioio,
+            suffixes=VENDOR_SUFFIXES,
+            priority=-20,
+        )
 
 
 @hookimpl
