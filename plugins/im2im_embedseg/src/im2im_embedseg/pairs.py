@@ -7,6 +7,7 @@ sorted list, and the ellipsoid around a centre is a few such ranges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -65,12 +66,10 @@ def sort_into_cells(
     device, total = embedding[0].device, len(embedding[0])
     size = tuple(CELL * step for step in reversed(steps))
     number = tuple(int(-(-n // CELL)) for n in reversed(shape))
-    pixels = shape_size = 1
-    for n, cells in zip(shape, reversed(number), strict=True):
-        pixels, shape_size = pixels * n, shape_size * cells
+    pixels, cells = math.prod(shape), math.prod(number)
     samples = total // max(pixels, 1)
     # 32 bits sort twice as fast as 64.
-    dtype = torch.int32 if samples * shape_size < 2**31 - 1 else torch.int64
+    dtype = torch.int32 if samples * cells < 2**31 - 1 else torch.int64
     cell = torch.arange(samples, device=device, dtype=dtype).repeat_interleave(pixels)
     for axis in reversed(range(len(number))):
         cell = cell * number[axis] + _cell_index(embedding[axis] / size[axis], number[axis]).to(dtype)
@@ -78,7 +77,7 @@ def sort_into_cells(
         kept = counts.nonzero()[:, 0]
         cell = cell.index_select(0, kept)
     order = torch.argsort(cell, stable=True)
-    filled = torch.bincount(cell, minlength=samples * shape_size).cumsum(0)
+    filled = torch.bincount(cell, minlength=samples * cells).cumsum(0)
     starts = torch.cat([filled.new_zeros(1), filled])
     return Cells(order if counts is None else kept.index_select(0, order), starts, number, size)
 
