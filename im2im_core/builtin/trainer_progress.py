@@ -31,6 +31,7 @@ class EpochLines(Callback):  # type: ignore[misc]
         self._bar: Progress | None = None
         self._drawn = self._began = self._started = 0.0
         self._done = 0
+        self._validated = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; make the bar where it can be redrawn."""
@@ -43,6 +44,7 @@ class EpochLines(Callback):  # type: ignore[misc]
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Time the epoch."""
         self._began = time.monotonic()
+        self._validated = False
         self._draw(f"epoch {trainer.current_epoch + 1}", 0, trainer.num_training_batches, at_once=True)
 
     def on_train_batch_end(
@@ -53,6 +55,7 @@ class EpochLines(Callback):  # type: ignore[misc]
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say what takes the time."""
+        self._validated = True
         self._draw("validation", 0, sum(trainer.num_val_batches), at_once=True)
 
     def on_validation_batch_end(
@@ -87,7 +90,12 @@ class EpochLines(Callback):  # type: ignore[misc]
             line = epoch_line(
                 trainer.current_epoch + 1,
                 self.epochs,
-                {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1},
+                {
+                    name: float(value)
+                    for name, value in trainer.callback_metrics.items()
+                    # Lightning keeps the figures of the last validation, which are not this epoch's.
+                    if value.numel() == 1 and (self._validated or not name.startswith("val"))
+                },
                 monitored,
                 best=best,
                 seconds=now - (self._began or self._started),
