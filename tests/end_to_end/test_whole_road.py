@@ -1,0 +1,120 @@
+"""Training, prediction and evaluation by the modules behind the commands, on generated nuclei and on real ones."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from im2im_core.bundle import load_model, open_bundle
+from im2im_core.cli.evaluate import run_evaluation
+from im2im_core.cli.predict import run_prediction
+from im2im_core.config import resolve
+from im2im_core.demo_images import write_demo
+from im2im_core.formats import image_loader, image_writer
+from im2im_core.registry import Registry
+from im2im_core.training import FinishedRun, train
+
+REGISTRY = Registry.discover()
+PLUGINS = {info.name for info in REGISTRY.plugins if info.state == "active"}
+pytestmark = pytest.mark.skipif(
+    not {"embedseg", "io"} <= PLUGINS, reason="im2im-embedseg and im2im-io are not installed"
+)
+REAL = next(
+    (
+        parent / "shared" / "data" / "nuclei2d"
+        for parent in Path(__file__).resolve().parents
+        if (parent / "shared" / "data" / "nuclei2d").is_dir()
+    ),
+    None,
+)
+
+
+def tiny_run(data: Path, run_dir: Path, **more: Any) -> FinishedRun:
+    """A network of a few thousand weights, two epochs."""
+    settings = {
+        "dataset.path": data,
+        "dataset.patch_size": 64,
+        "dataset.patches_per_image": 2,
+        "dataset.batch_size": 4,
+        "dataset.val_max_size": 128,
+        "network.channels": "[4, 8]",
+        "trainer.max_epochs": 2,
+        "trainer.check_val_every_n_epoch": 1,
+        "trainer.accelerator": "cpu",
+        "trainer.progress": "false",
+        **more,
+    }
+    config = resolve(REGISTRY, preset="nuclei-2d", assignments=[f"{key}={value}" for key, value in settings.items()])
+    return train(REGISTRY, config, run_dir)
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Training and test images in the pair layout."""
+    folder = tmp_path_factory.mktemp("nuclei")
+    writer = image_writer(REGISTRY, Path("image.tiff"))
+    write_demo(folder, 6, 2, 0, writer.write, size=128)
+    return folder / "train", folder / "test"
+
+
+def test_one_seed_gives_one_set_of_weights(generated: tuple[Path, Path], tmp_path: Path) -> None:
+    """Equal for equal seeds, and different for another: the seed is what decides."""
+    sums = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        bundle = tiny_run(generated[0], tmp_path / name, seed=seed).bundle
+        sums.append(json.loads((bundle / "bundle.json").read_text())["weights_sha256"])
+    assert sums[0] == sums[1]
+    assert sums[0] != sums[2]
+
+
+def test_from_images_to_report(generated: tuple[Path, Path], tmp_path: Path) -> None:
+    """All that a run leaves, labels on the grid of their images, and figures for each of them."""
+    finished = tiny_run(generated[0], tmp_path / "run")
+    for name in ("config.yaml", "environment.json", "metrics.csv", "checkpoints/last.ckpt", "bundle/bundle.json"):
+        assert (finished.run_dir / name).is_file(), name
+    assert "val_ap@0.50" in (finished.run_dir / "metrics.csv").read_text()
+    bundle = open_bundle(finished.run_dir, REGISTRY)
+    stored = [np.load(bundle.path / f"sample_{part}.npy") for part in ("input", "output")]
+    import torch
+
+    with torch.inference_mode():
+        again = load_model(bundle)(torch.from_numpy(stored[0])[None])[0].numpy()
+    np.testing.assert_allclose(again, stored[1], rtol=1e-4, atol=1e-5)
+
+    assert not run_prediction(REGISTRY, finished.run_dir, str(generated[1]), tmp_path / "labels", device="cpu")
+    load = image_loader(REGISTRY)
+    names = sorted(path.name for path in (tmp_path / "labels").iterdir())
+    assert names == sorted(path.name.replace("_IM", "") for path in generated[1].glob("*_IM.tiff"))
+    labels = load(tmp_path / "labels" / names[0])
+    assert labels.axes == "YX"
+    assert labels.dtype == np.uint16
+    assert labels.shape == (128, 128)
+    result = run_evaluation(REGISTRY, tmp_path / "labels", str(generated[1]), [], tmp_path / "evaluation")
+    assert len(result.cases) == 2
+    assert 0 <= result.mean["ap@0.50"] <= 1
+    page = (tmp_path / "evaluation" / "report.html").read_text()
+    assert "Otsu" in page
+    assert "<script" not in page
+
+
+@pytest.mark.skipif(REAL is None, reason="the shared images are not part of the repository")
+def test_real_nuclei_are_learned(tmp_path: Path) -> None:
+    """A few steps on real images lower the loss; how far it can go is measured, not tested."""
+    assert REAL is not None
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in sorted((REAL / "train").glob("*_IM.tiff"))[:12]:
+        for role in ("IM", "GT", "CM"):
+            source = path.with_name(path.name.replace("_IM", f"_{role}"))
+            if source.exists():
+                (few / source.name).write_bytes(source.read_bytes())
+    finished = tiny_run(few, tmp_path / "run", **{"trainer.max_epochs": 6})
+    with (finished.run_dir / "metrics.csv").open(newline="") as stream:
+        losses = [float(row["train_loss"]) for row in csv.DictReader(stream) if row["train_loss"]]
+    assert len(losses) == 6
+    assert losses[-1] < 0.9 * losses[0]
