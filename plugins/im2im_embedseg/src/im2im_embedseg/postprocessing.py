@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from im2im_core import DataError
 
 from im2im_embedseg.clustering import cluster
 from im2im_embedseg.config import ClusteringConfig
@@ -27,4 +28,7 @@ class Clustering:
 
     def __call__(self, prediction: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Labels of one image."""
-        return cluster(prediction, **self.geometry, **self.settings)
+        try:
+            return cluster(prediction, **self.geometry, **self.settings)
+        except ValueError as error:
+            raise DataError(str(error), "train the model that made it with a lower learning rate") from error
