@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from im2im_core import DataError
 
+from im2im_core import DataError
 from im2im_embedseg.clustering import cluster
 from im2im_embedseg.config import ClusteringConfig
 
