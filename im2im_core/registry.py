@@ -33,7 +33,7 @@ HOOKS: Mapping[str, str] = {
     "preset": "im2im_presets",
 }
 FIRST_PARTY: Mapping[str, tuple[str, ...]] = {
-    "im2im-embedseg": ("embedseg", "branched-erfnet", "embedseg-clustering", "nuclei-2d"),
+    "im2im-embedseg": ("embedseg", "branched-erfnet", "residual-unet", "embedseg-clustering", "nuclei-2d"),
     "im2im-fcn": ("fcn", "unet", "fnet", "attention-unet", "deeplab", "dynunet", "probabilistic-unet"),
     "im2im-gan": ("pix2pix", "pix2pix-hd", "cyclegan", "resnet-generator", "unpaired"),
     "im2im-io": ("tifffile", "image", "numpy", "ome-zarr", "aicsimageio", "ome-tiff", "png"),

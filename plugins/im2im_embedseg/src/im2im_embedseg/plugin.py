@@ -13,7 +13,7 @@ from im2im_embedseg.config import (
     EmbedSegConfig,
     ResidualUNetConfig,
 )
-from im2im_embedseg.presets import NUCLEI_2D
+from im2im_embedseg.presets import DEFAULTS, NUCLEI_2D
 
 IM2IM_API = 1
 _INSTANCES: Literal["instance-segmentation"] = "instance-segmentation"
@@ -96,14 +96,7 @@ def im2im_models() -> Iterable[Model]:
         factory=_model,
         task=_INSTANCES,
         target_channels=(1,),
-        defaults={
-            "network": {"name": "branched-erfnet"},
-            "loss": {"name": "spatial-embedding"},
-            "dataset": {"patch_size": 256},
-            "postprocessing": [{"name": "embedseg-clustering"}],
-            "metrics": [{"name": "average-precision"}],
-            "optimizer": {"name": "adamw", "lr": 5e-4},
-        },
+        defaults=DEFAULTS,
     )
 
 
