@@ -31,6 +31,8 @@ from im2im_core.builtin.trainer_progress import epoch_line
 from im2im_core.errors import ConfigError, DataError, Im2imError, OutputError
 from im2im_core.interfaces import TrainingResult
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 _spec = importlib.util.spec_from_file_location("toy_training", Path(__file__).with_name("toy_training.py"))
 assert _spec and _spec.loader
 toys = importlib.util.module_from_spec(_spec)

@@ -26,6 +26,8 @@ from im2im_core.builtin.trainer_resume import random_state, set_random_state
 from im2im_core.errors import BundleError, ConfigError, OutputError
 from im2im_core.interfaces import TrainingResult
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SCRIPT = Path(__file__).with_name("toy_training.py")
 _spec = importlib.util.spec_from_file_location("toy_training", SCRIPT)
 assert _spec and _spec.loader
