@@ -66,10 +66,10 @@ def run_evaluation(
     from im2im_core.baseline import otsu_watershed
     from im2im_core.build import build_metrics
     from im2im_core.cli.console import console
-    from im2im_core.cli.report import write
+    from im2im_core.cli.report import BASELINE, write
     from im2im_core.evaluation import evaluate as judge
     from im2im_core.evaluation import evaluate_baseline, write_evaluation
-    from im2im_core.files import check_writable
+    from im2im_core.files import check_writable, write_text
     from im2im_core.formats import image_loader, known_suffixes
     from im2im_core.matching import match_predictions
 
@@ -88,6 +88,10 @@ def run_evaluation(
                 matches.pairs, metrics, load, otsu_watershed, bar, primary=primary, method="Otsu + watershed"
             )
     write_evaluation(result, folder)
+    if beside:
+        write_text(folder / BASELINE, beside.to_json())
+    else:
+        (folder / BASELINE).unlink(missing_ok=True)
     print_table(result, beside)
     page = write(folder, title=title, evaluation=result, baseline=beside, run_dir=run_dir, load=load)
     console().print(f"report: {page}", highlight=False)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from im2im_core.interfaces import ReadImage
     from im2im_core.registry import Registry
 
+BASELINE = "baseline.json"
+
 
 def report(
     folder: Annotated[Path, typer.Argument(help="A run's folder, or the folder of an evaluation.")],
@@ -31,9 +33,14 @@ def report(
     if (folder / "config.yaml").is_file() and not stored.is_file():
         page = report_run(registry, folder)
     elif stored.is_file():
-        evaluation = Evaluation.from_json(stored.read_text(encoding="utf-8"))
+        beside = folder / BASELINE
         page = write(
-            folder, title="Evaluation", evaluation=evaluation, baseline=None, run_dir=run, load=image_loader(registry)
+            folder,
+            title="Evaluation",
+            evaluation=Evaluation.from_json(stored.read_text(encoding="utf-8")),
+            baseline=Evaluation.from_json(beside.read_text(encoding="utf-8")) if beside.is_file() else None,
+            run_dir=run,
+            load=image_loader(registry),
         )
     else:
         raise DataError(

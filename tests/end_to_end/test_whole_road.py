@@ -13,6 +13,7 @@ import pytest
 from im2im_core.bundle import load_model, open_bundle
 from im2im_core.cli.evaluate import run_evaluation
 from im2im_core.cli.predict import run_prediction
+from im2im_core.cli.report import report
 from im2im_core.config import resolve
 from im2im_core.demo_images import write_demo
 from im2im_core.formats import image_loader, image_writer
@@ -100,6 +101,9 @@ def test_from_images_to_report(generated: tuple[Path, Path], tmp_path: Path) -> 
     page = (tmp_path / "evaluation" / "report.html").read_text()
     assert "Otsu" in page
     assert "<script" not in page
+    (tmp_path / "evaluation" / "report.html").unlink()
+    report(tmp_path / "evaluation", run=finished.run_dir)
+    assert "Otsu" in (tmp_path / "evaluation" / "report.html").read_text()
 
 
 @pytest.mark.skipif(REAL is None, reason="the shared images are not part of the repository")
