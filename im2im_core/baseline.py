@@ -11,7 +11,7 @@ from skimage.segmentation import watershed
 from im2im_core.errors import DataError
 from im2im_core.interfaces import NumpyArray
 
-BASELINE_NAME = "Otsu + distance-transform watershed"
+BASELINE_NAME = "Otsu + watershed"
 
 
 def otsu_watershed(

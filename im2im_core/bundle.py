@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from im2im_core.borrowed import BORROWED
+from im2im_core.components import KINDS
 from im2im_core.config import RunConfig, validate
 from im2im_core.errors import BundleError, ConfigError
 from im2im_core.files import write_beside, write_json
@@ -133,8 +134,7 @@ def open_bundle(path: Path, registry: Registry) -> Bundle:
         manifest = BundleManifest.model_validate(raw)
     except (OSError, ValueError, ValidationError) as error:
         raise BundleError(f"'{path / MANIFEST}' is damaged: {_short(error)}", "copy the bundle again") from error
-    installed = {(e.plugin, kind) for kind in _KINDS for e in registry.components(kind)}
-    names = {plugin for plugin, _ in installed} | {BORROWED}
+    names = {entry.plugin for kind in KINDS for entry in registry.components(kind)} | {BORROWED}
     missing = sorted({(c.plugin, c.distribution) for c in manifest.components if c.plugin not in names})
     if missing:
         plugin, distribution = missing[0]
@@ -159,9 +159,6 @@ def _check_version(path: Path, raw: Any) -> None:
             f"'{path}' has bundle format {version}, this im2im reads up to {FORMAT_VERSION}",
             "pip install --upgrade im2im-core",
         )
-
-
-_KINDS = ("reader", "writer", "dataset", "transform", "network", "model", "loss", "trainer", "postprocessor", "metric")
 
 
 def load_model(bundle: Bundle) -> LightningModule:

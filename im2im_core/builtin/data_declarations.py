@@ -45,9 +45,9 @@ def _paired(
     fingerprint: str = "",
     task: str | None = None,
 ) -> LightningDataModule:
-    from im2im_core.builtin.dataset import build_paired
+    from im2im_core.builtin.dataset import PairedDataModule
 
-    return build_paired(
+    return PairedDataModule(
         config,
         load=load,
         preprocessing=preprocessing,

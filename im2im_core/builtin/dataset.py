@@ -28,10 +28,24 @@ NEEDS_OBJECTS = ("instance-segmentation",)
 class PairedDataModule(LightningDataModule):  # type: ignore[misc]
     """Batches `{"image", "target"[, "costmap"]}` of plain tensors, (B, C, [Z,] Y, X).
 
+    Args:
+        config: settings of `paired`.
+        load: opens an image file lazily.
+        preprocessing: from one sample dict to the next, the same every time; its results are cached.
+        augmentation: from one patch to the next, random.
+        spatial_dims: 2 or 3.
+        seed: decides on split, order, patches and augmentation.
+        cache_dir: of the persistent cache where the settings name none.
+        fingerprint: text that changes with the settings of preprocessing and reader, so that no stale cache is used.
+        task: what the model is trained for; some need objects in the targets.
+
     Attributes:
         train_subjects: what is trained on.
         val_subjects: what is validated on, whole and one at a time.
         facts: channels and dimensions, from the first subject.
+
+    Raises:
+        DataError: nothing usable on disk, or the first pair does not fit together.
     """
 
     def __init__(
@@ -43,7 +57,7 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
         augmentation: Step,
         spatial_dims: int,
         seed: int,
-        cache_dir: Path | None,
+        cache_dir: Path | None = None,
         fingerprint: str = "",
         task: str | None = None,
     ) -> None:
@@ -161,44 +175,3 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
             f"none of the {len(samples)} training targets holds an object: all pixels are 0",
             "check that the targets are label images, with 0 for background and a number for each object",
         )
-
-
-def build_paired(
-    config: PairedConfig,
-    *,
-    load: ReadImage,
-    preprocessing: Step,
-    augmentation: Step,
-    spatial_dims: int,
-    seed: int,
-    cache_dir: Path | None = None,
-    fingerprint: str = "",
-    task: str | None = None,
-) -> PairedDataModule:
-    """The data module of `paired`.
-
-    Args:
-        config: its settings.
-        load: opens an image file lazily.
-        preprocessing: from one sample dict to the next, the same every time; its results are cached.
-        augmentation: from one patch to the next, random.
-        spatial_dims: 2 or 3.
-        seed: decides on split, order, patches and augmentation.
-        cache_dir: of the persistent cache where the settings name none.
-        fingerprint: text that changes with the settings of preprocessing and reader, so that no stale cache is used.
-        task: what the model is trained for; some need objects in the targets.
-
-    Raises:
-        DataError: nothing usable on disk, or the first pair does not fit together.
-    """
-    return PairedDataModule(
-        config,
-        load=load,
-        preprocessing=preprocessing,
-        augmentation=augmentation,
-        spatial_dims=spatial_dims,
-        seed=seed,
-        cache_dir=cache_dir,
-        fingerprint=fingerprint,
-        task=task,
-    )

@@ -63,7 +63,7 @@ def run_evaluation(
     title: str = "Evaluation",
 ) -> Evaluation:
     """Judge, print the table, and write figures and report into `folder`."""
-    from im2im_core.baseline import otsu_watershed
+    from im2im_core.baseline import BASELINE_NAME, otsu_watershed
     from im2im_core.build import build_metrics
     from im2im_core.cli.console import console
     from im2im_core.cli.report import BASELINE, write
@@ -85,7 +85,7 @@ def run_evaluation(
     if baseline and any(choice.component.name in LABELS for choice in choices):
         with _Bar("baseline") as bar:
             beside = evaluate_baseline(
-                matches.pairs, metrics, load, otsu_watershed, bar, primary=primary, method="Otsu + watershed"
+                matches.pairs, metrics, load, otsu_watershed, bar, primary=primary, method=BASELINE_NAME
             )
     write_evaluation(result, folder)
     if beside:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from im2im_core.build import Compose
-from im2im_core.builtin.dataset import build_paired
+from im2im_core.builtin.dataset import PairedDataModule
 from im2im_core.builtin.dataset_config import PairedConfig
 from im2im_core.builtin.pairs import inspect_paired
 from im2im_core.builtin.transform_config import NormalizePercentileConfig
@@ -84,7 +84,7 @@ def make(
     facts = inspect_paired(config, load)
     load_log = getattr(load, "take", list)
     load_log()
-    data = build_paired(
+    data = PairedDataModule(
         config,
         load=load,
         preprocessing=preprocessing,
