@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from im2im_core.files import write_beside
     from im2im_core.hookspecs import API_VERSION, hookimpl
     from im2im_core.image import Image
-    from im2im_core.interfaces import DataFacts, Sample, TrainingResult
+    from im2im_core.interfaces import DataFacts, DataSurvey, Sample, TrainingResult
 
 __version__ = "0.1.0"
 
@@ -37,6 +37,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DataFacts",
+    "DataSurvey",
     "Dataset",
     "Im2imError",
     "Image",

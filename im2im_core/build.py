@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ def build_data(
         seed=config.seed,
         cache_dir=cache_dir,
         fingerprint=fingerprint,
-        task=config.model.component.task,
+        task=config.task,
     )
     return data
 
@@ -78,13 +78,20 @@ def build_network(config: RunConfig, spatial_dims: int) -> NetworkBuilder:
     return network
 
 
+def build_loss(choice: Choice, **available: Any) -> nn.Module:
+    """A loss, with the losses that it is made of."""
+    parts = [build_loss(part, **available) for part in choice.parts]
+    loss: nn.Module = call_factory(choice, parts=parts, **available)
+    return loss
+
+
 def build_model(
     config: RunConfig, *, spatial_dims: int, in_channels: int, target_channels: int, training: bool
 ) -> LightningModule:
     """The model; without loss, optimizer and scheduler when it is for prediction."""
     loss = optimizer = scheduler = None
     if training:
-        loss = call_factory(config.loss, spatial_dims=spatial_dims, model=config.model.config)
+        loss = build_loss(config.loss, spatial_dims=spatial_dims, model=config.model.config)
         optimizer = call_factory(config.optimizer)
         scheduler = call_factory(config.scheduler) if config.scheduler else None
     model: LightningModule = call_factory(
@@ -106,9 +113,18 @@ def build_trainer(config: RunConfig) -> ModelTrainer:
     return trainer
 
 
-def build_postprocessing(config: RunConfig, spatial_dims: int) -> Callable[[NumpyArray], NumpyArray]:
-    """Post-processors in their order, from a prediction (K, [Z], Y, X) to the result."""
-    steps = [call_factory(c, spatial_dims=spatial_dims, model=config.model.config) for c in config.postprocessing]
+def build_postprocessing(
+    config: RunConfig, spatial_dims: int, pixel_size: Mapping[str, float] | None = None
+) -> Callable[[NumpyArray], NumpyArray]:
+    """Post-processors in their order, from a prediction (K, [Z], Y, X) to the result.
+
+    Args:
+        config: what is chosen.
+        spatial_dims: 2 or 3.
+        pixel_size: micrometre per axis letter, for sizes that are given in micrometres.
+    """
+    available = {"spatial_dims": spatial_dims, "model": config.model.config, "pixel_size": pixel_size or {}}
+    steps = [call_factory(choice, **available) for choice in config.postprocessing]
 
     def postprocess(prediction: NumpyArray) -> NumpyArray:
         for step in steps:
@@ -123,9 +139,11 @@ def build_metrics(choices: Iterable[Choice]) -> dict[str, ScoreArrays]:
     return {choice.name: call_factory(choice) for choice in choices}
 
 
-def build_validation(config: RunConfig, spatial_dims: int) -> Callable[[NumpyArray, NumpyArray], dict[str, float]]:
+def build_validation(
+    config: RunConfig, spatial_dims: int, pixel_size: Mapping[str, float] | None = None
+) -> Callable[[NumpyArray, NumpyArray], dict[str, float]]:
     """Figures of one validation subject: the result that a user would get against the target."""
-    postprocess = build_postprocessing(config, spatial_dims)
+    postprocess = build_postprocessing(config, spatial_dims, pixel_size)
     metrics = build_metrics(config.metrics)
 
     def validate(prediction: NumpyArray, target: NumpyArray) -> dict[str, float]:

@@ -182,13 +182,49 @@ def load_model(bundle: Bundle) -> LightningModule:
     return model.eval()
 
 
+def start_from(model: LightningModule, path: Path, *, partial: bool = False) -> list[str]:
+    """Copy a bundle's weights into a model that is to be trained; of a loss nothing is expected.
+
+    Args:
+        model: of the same networks, or of others where only a part fits.
+        path: the bundle, or the run that holds it.
+        partial: leave out what does not fit.
+
+    Returns:
+        With `partial`, the tensors that kept their random start, sorted.
+
+    Raises:
+        BundleError: damaged; or tensors differ, the first of which are named; or nothing fits at all.
+    """
+    path = find_bundle(path)
+    try:
+        checksum = str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"'{path / MANIFEST}' is damaged: {_short(error)}", "copy the bundle again") from error
+    state = _read_weights(path / WEIGHTS, checksum)
+    expected = {key: value for key, value in model.state_dict().items() if not key.startswith("loss.")}
+    if not partial:
+        _check_state(expected, state, path / WEIGHTS, "choose the same network, or add --init-partial")
+        model.load_state_dict(state, strict=False)
+        return []
+    fitting = {key: value for key, value in state.items() if key in expected and value.shape == expected[key].shape}
+    if not fitting:
+        raise BundleError(f"no tensor of '{path / WEIGHTS}' fits the network", "choose the same kind of network")
+    model.load_state_dict(fitting, strict=False)
+    return sorted(set(expected) - set(fitting))
+
+
 def load_strictly(model: Any, state: Mapping[str, Any], path: Path) -> None:
     """Load weights into a module; every tensor must be there and fit.
 
     Raises:
         BundleError: names the first tensors that differ.
     """
-    expected = model.state_dict()
+    _check_state(model.state_dict(), state, path)
+    model.load_state_dict(state, strict=True)
+
+
+def _check_state(expected: Mapping[str, Any], state: Mapping[str, Any], path: Path, hint: str = "") -> None:
     missing = sorted(set(expected) - set(state))
     foreign = sorted(set(state) - set(expected))
     shapes = [k for k in expected if k in state and expected[k].shape != state[k].shape]
@@ -198,8 +234,7 @@ def load_strictly(model: Any, state: Mapping[str, Any], path: Path) -> None:
             for names, what in ((missing, "missing"), (foreign, "foreign"), (shapes, "of another shape"))
             if names
         ]
-        raise BundleError(f"the weights in '{path}' do not fit the network: tensors " + ", ".join(parts))
-    model.load_state_dict(state, strict=True)
+        raise BundleError(f"the weights in '{path}' do not fit the network: tensors " + ", ".join(parts), hint)
 
 
 def _read_weights(path: Path, sha256: str) -> dict[str, Any]:

@@ -63,11 +63,13 @@ class Dataset(Component):
     Attributes:
         tasks: tasks it can serve; empty means all.
         inspect: `inspect(config, load) -> DataFacts`: what the data are, found without loading torch.
+        survey: `survey(config, load) -> DataSurvey`: what their pixels are; asked for only when settings are planned.
     """
 
     kind: ClassVar[str] = "dataset"
     tasks: tuple[Task, ...] = ()
     inspect: Callable[..., Any]
+    survey: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,10 +82,16 @@ class Transform(Component):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network(Component):
-    """`factory(config, *, spatial_dims, in_channels, out_channels) -> nn.Module`."""
+    """`factory(config, *, spatial_dims, in_channels, out_channels) -> nn.Module`.
+
+    Attributes:
+        spatial_dims: 2, 3 or both.
+        plan: as of a `Model`; it may name another network, with all settings.
+    """
 
     kind: ClassVar[str] = "network"
     spatial_dims: tuple[int, ...] = (2, 3)
+    plan: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,25 +99,39 @@ class Model(Component):
     """`factory(config, *, network, loss, optimizer, scheduler, spatial_dims, in_channels, target_channels)`.
 
     Attributes:
-        task: what it is trained for.
+        task: what it is trained for, unless its settings have a `task` that says otherwise.
         spatial_dims: 2, 3 or both.
         defaults: a partial run configuration that lies above the defaults of the core and below everything else.
+        task_defaults: as `defaults` and above them, for each `task` that the settings may name.
         target_channels: numbers of target channels it accepts; empty means any.
+        plan: `plan(run, facts, survey) -> partial run configuration` for what the user left open, found in the data.
+            `run` is the RunConfig, `facts` the DataFacts, and `survey()` reads the pixels. Loads no torch.
     """
 
     kind: ClassVar[str] = "model"
     task: Task
     spatial_dims: tuple[int, ...] = (2, 3)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    task_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     target_channels: tuple[int, ...] = ()
+    plan: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loss(Component):
-    """`factory(config, *, spatial_dims) -> nn.Module` mapping (prediction, target, costmap=None) to a scalar."""
+    """`factory(config, *, spatial_dims) -> nn.Module` mapping (prediction, target, costmap=None) to a scalar.
+
+    A module with a method `set_epoch(epoch)` is told the number of each epoch before it begins.
+
+    Attributes:
+        tasks: tasks it can serve; empty means all.
+        composite: its setting `parts` is a list of losses, each with settings of its own; the factory is given them,
+            built, as `parts`.
+    """
 
     kind: ClassVar[str] = "loss"
     tasks: tuple[Task, ...] = ()
+    composite: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +144,8 @@ class Trainer(Component):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Postprocessor(Component):
     """`factory(config, *, spatial_dims) -> callable` from a prediction array (K, [Z], Y, X) to a result array.
+
+    The factory may also name `pixel_size` (micrometre per axis letter, of the image at hand; empty when unknown).
 
     Attributes:
         tasks: tasks it can serve; empty means all.

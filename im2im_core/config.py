@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,21 +53,31 @@ class Choice:
         plugin: who supplies it.
         component: its declaration.
         config: its settings.
+        parts: the losses that a sum of losses is made of.
     """
 
     name: str
     plugin: str
     component: Any
     config: ComponentConfig
+    parts: tuple[Choice, ...] = ()
 
     def settings(self) -> dict[str, Any]:
         """Name and all settings as plain JSON types."""
-        return {"name": self.name, **self.config.model_dump(mode="json", exclude_unset=self.plugin == BORROWED)}
+        settings = self.config.model_dump(mode="json", exclude_unset=self.plugin == BORROWED)
+        if self.parts:
+            own = [{key: value for key, value in part.items() if key != "name"} for part in settings["parts"]]
+            inner = [part.settings() for part in self.parts]
+            settings["parts"] = [{"name": i["name"], **o, **i} for o, i in zip(own, inner, strict=True)]
+        return {"name": self.name, **settings}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """Everything that decides a run. Made by `resolve`; written to `config.yaml` and read back by `--config`."""
+    """Everything that decides a run. Made by `resolve`; written to `config.yaml` and read back by `--config`.
+
+    `given` names what the user has set ("dataset.patch_size"), which no planning changes.
+    """
 
     seed: int
     model: Choice
@@ -82,6 +92,12 @@ class RunConfig:
     augmentation: tuple[Choice, ...] = ()
     postprocessing: tuple[Choice, ...] = ()
     metrics: tuple[Choice, ...] = ()
+    given: frozenset[str] = field(default=frozenset(), compare=False)
+
+    @property
+    def task(self) -> str:
+        """What the model is trained for."""
+        return task_of(self.model)
 
     def to_dict(self) -> dict[str, Any]:
         """Sections in the order in which a person thinks of them, as plain JSON types."""
@@ -125,7 +141,14 @@ def resolve(
     Raises:
         ConfigError: lists every problem at once, each with its path.
     """
-    return validate(registry, merge(registry, preset=preset, file=file, flags=flags, assignments=assignments))
+    assignments = tuple(assignments)
+    merged = merge(registry, preset=preset, file=file, flags=flags, assignments=assignments)
+    named = registry.get("preset", preset).component.settings if preset else {}
+    layers = [_normal(layer) for layer in (named, file or {}, flags or {})]
+    given = {f"{section}.{key}" for layer in layers for section, value in layer.items()
+             if isinstance(value, Mapping) for key in value}  # fmt: skip
+    given |= {".".join(parse_assignment(text)[0]) for text in assignments}
+    return replace(validate(registry, merged), given=frozenset(given))
 
 
 def merge(
@@ -152,8 +175,12 @@ def merge(
         raise ConfigError("no model was chosen", "add --model NAME; im2im list models shows them")
     model = registry.get("model", name).component
     assert isinstance(model, Model)
-    lower = overlay(CORE_DEFAULTS, {"model": {"name": name}})
-    return assign(overlay(overlay(lower, _normal(model.defaults)), upper), _normal_sets(sets))
+    lower = overlay(overlay(CORE_DEFAULTS, {"model": {"name": name}}), _normal(model.defaults))
+    if model.task_defaults:
+        chosen = assign(dict(upper), plain).get("model")
+        task = chosen.get("task") if isinstance(chosen, Mapping) else None
+        lower = overlay(lower, _normal(model.task_defaults.get(str(task or model.task), {})))
+    return assign(overlay(lower, upper), _normal_sets(sets))
 
 
 def validate(registry: Registry, merged: Mapping[str, Any]) -> RunConfig:
@@ -213,27 +240,55 @@ def _choose(registry: Registry, path: str, kind: str, value: Any, problems: list
         problems.append(f"{path}: {error.message}; {error.hint}")
         return None
     settings = {key: item for key, item in value.items() if key != "name"} if isinstance(value, Mapping) else {}
+    parts: tuple[Choice, ...] = ()
+    if getattr(found.component, "composite", False):
+        settings, parts = _choose_parts(registry, path, found.component, settings, problems)
     try:
         config = found.component.config.model_validate(settings)
     except ValidationError as error:
         problems.extend(explain(path, found.component.config, settings, error))
         return None
-    return Choice(name, found.plugin, found.component, config)
+    return Choice(name, found.plugin, found.component, config, parts)
+
+
+def _choose_parts(
+    registry: Registry, path: str, component: Any, settings: Mapping[str, Any], problems: list[str]
+) -> tuple[dict[str, Any], tuple[Choice, ...]]:
+    """Of each part of a composite loss: what the composite itself reads, and the loss with its own settings."""
+    items = settings.get("parts")
+    if not isinstance(items, list | tuple) or not all(isinstance(item, Mapping | str) for item in items):
+        return dict(settings), ()  # its validation says what is wrong
+    own = set(component.config.part_settings)
+    kept, chosen = [], []
+    for index, item in enumerate(items):
+        item = {"name": item} if isinstance(item, str) else dict(item)
+        kept.append({key: value for key, value in item.items() if key in own})
+        inner = {key: value for key, value in item.items() if key not in own - {"name"}}
+        choice = _choose(registry, f"{path}.parts.{index}", "loss", inner, problems)
+        if choice:
+            chosen.append(choice)
+    return {**settings, "parts": kept}, tuple(chosen)
+
+
+def task_of(model: Choice) -> str:
+    """What a model is trained for: its setting `task`, or what its declaration says."""
+    task: str = getattr(model.config, "task", None) or model.component.task
+    return task
 
 
 def _mismatches(sections: Mapping[str, Any]) -> list[str]:
     """Components that cannot serve the model's task or dimensions; found before torch is loaded."""
     model: Model = sections["model"].component
+    task = task_of(sections["model"])
     problems = []
     users = [(section, sections[section]) for section in ("dataset", "loss")]
+    users += [(f"loss.parts.{i}", choice) for i, choice in enumerate(sections["loss"].parts)]
     users += [(f"postprocessing.{i}", choice) for i, choice in enumerate(sections["postprocessing"])]
     users += [(f"metrics.{i}", choice) for i, choice in enumerate(sections["metrics"])]
     for path, choice in users:
         tasks = choice.component.tasks
-        if tasks and model.task not in tasks:
-            problems.append(
-                f"{path}: '{choice.name}' serves {', '.join(tasks)}; model '{model.name}' is for {model.task}"
-            )
+        if tasks and task not in tasks:
+            problems.append(f"{path}: '{choice.name}' serves {', '.join(tasks)}; model '{model.name}' is for {task}")
     network = sections["network"]
     if not set(model.spatial_dims) & set(network.component.spatial_dims):
         problems.append(

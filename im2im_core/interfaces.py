@@ -78,6 +78,32 @@ class DataFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DataSurvey:
+    """What the pixels of a data set are.
+
+    Attributes:
+        shapes: spatial shape of every training image, [Z], Y, X.
+        pixel_size: micrometre per pixel by axis, of the first image; empty when unknown.
+        image_range: of each image channel the 1st and the 99.8th percentile.
+        target_range: the same of each target channel.
+        classes: the different whole numbers in the targets, rising; at most 1000 of them; empty for other targets.
+        foreground: share of target pixels above 0.
+    """
+
+    shapes: tuple[tuple[int, ...], ...]
+    pixel_size: Mapping[str, float] = field(default_factory=dict)
+    image_range: tuple[tuple[float, float], ...] = ()
+    target_range: tuple[tuple[float, float], ...] = ()
+    classes: tuple[int, ...] = ()
+    foreground: float = 0.0
+
+    @property
+    def median_shape(self) -> tuple[int, ...]:
+        """Median of each axis."""
+        return tuple(int(n) for n in np.median(np.asarray(self.shapes), axis=0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
     """How a training ended.
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 NumpyArray = np.ndarray[Any, Any]
 BLOCK_PIXELS = 2048 * 2048
 FIT_PIXELS = 2048 * 2048
+IMAGE_TASKS = ("restoration", "translation", "generation")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,6 @@ class Predictor:
             batch=batch,
         )
         self._steps = build_steps(bundle.config.preprocessing, self.spatial_dims)
-        self._postprocess = build_postprocessing(bundle.config, self.spatial_dims)
 
     @property
     def spatial_dims(self) -> int:
@@ -91,7 +91,9 @@ class Predictor:
         Raises:
             DataError: channels or dimensions do not fit the model, or the image holds NaN.
         """
-        result = self._postprocess(self.raw(image, progress))
+        pixel_size = {**self.bundle.manifest.pixel_size, **image.pixel_size}
+        postprocess = build_postprocessing(self.bundle.config, self.spatial_dims, pixel_size)
+        result = as_target(postprocess(self.raw(image, progress)), self.bundle)
         spatial = "ZYX"[-self.spatial_dims :]
         if result.ndim == self.spatial_dims:
             return image.with_data(result, spatial)
@@ -145,6 +147,22 @@ class Predictor:
                 )
         result: NumpyArray = predicted[0].float().cpu().numpy()
         return result
+
+
+def as_target(result: NumpyArray, bundle: Bundle) -> NumpyArray:
+    """An image in the pixel type of the targets: rounded and cut off at the limits of whole numbers.
+
+    Labels and classes stay as they are, and so does what was trained on targets that preprocessing had changed.
+    """
+    if bundle.manifest.task not in IMAGE_TASKS or result.dtype.kind != "f" or not bundle.manifest.target_dtype:
+        return result
+    dtype = np.dtype(bundle.manifest.target_dtype)
+    changed = any("target" in getattr(choice.config, "keys", ()) for choice in bundle.config.preprocessing)
+    if dtype.kind not in "iu" or changed:
+        return result
+    limits = np.iinfo(dtype)
+    whole: NumpyArray = result.round().clip(limits.min, limits.max).astype(dtype)
+    return whole
 
 
 def _read(source: Image, block: Block) -> NumpyArray:

@@ -6,25 +6,52 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from im2im_core import build
-from im2im_core.bundle import BundleManifest, ComponentSource, save_bundle
-from im2im_core.config import RunConfig, check_dimensions
+from im2im_core.bundle import BundleManifest, ComponentSource, save_bundle, start_from
+from im2im_core.config import RunConfig, check_dimensions, validate
 from im2im_core.environment import environment, package_version
-from im2im_core.errors import DataError, Im2imError, OutputError
+from im2im_core.errors import ConfigError, DataError, Im2imError, OutputError
 from im2im_core.files import check_writable, write_json, write_text
 from im2im_core.formats import image_loader
-from im2im_core.interfaces import DataFacts, TrainingResult
+from im2im_core.interfaces import DataFacts, DataSurvey, ReadImage, TrainingResult
+from im2im_core.layers import overlay
 from im2im_core.registry import Registry
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
 
 DEFAULT_WINDOW = {2: 512, 3: 64}
+
+
+@dataclass(frozen=True, slots=True)
+class InitialWeights:
+    """A bundle whose weights a training starts from.
+
+    Attributes:
+        bundle: its folder, or the run's that holds it.
+        partial: leave out tensors that do not fit, instead of refusing the bundle.
+        left_out: told the names of the tensors that keep their random start.
+    """
+
+    bundle: Path
+    partial: bool = False
+    left_out: Callable[[list[str]], None] | None = None
+
+    def load_into(self, model: LightningModule) -> None:
+        """Copy the weights.
+
+        Raises:
+            BundleError: damaged, or tensors differ; names the first of them.
+        """
+        names = start_from(model, self.bundle, partial=self.partial)
+        if self.left_out:
+            self.left_out(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +75,44 @@ def inspect_data(registry: Registry, config: RunConfig) -> DataFacts:
     facts: DataFacts = config.dataset.component.inspect(config.dataset.config, image_loader(registry, config.reader))
     check_dimensions(config, facts.spatial_dims, facts.target_channels)
     return facts
+
+
+def plan_settings(registry: Registry, config: RunConfig, facts: DataFacts, load: ReadImage) -> RunConfig:
+    """Fill in what the user left open and the network or the model finds in the data. Loads no torch.
+
+    Raises:
+        ConfigError: the data fit no plan.
+    """
+    survey = lru_cache(lambda: survey_data(config, load))
+    for section in ("network", "model"):
+        plan = getattr(config, section).component.plan
+        if plan is None:
+            continue
+        found = plan(config, facts, survey)
+        kept = {
+            name: {
+                key: value for key, value in values.items() if f"{name}.{key}" not in config.given - {"network.name"}
+            }
+            for name, values in found.items()
+        }
+        config = replace(validate(registry, overlay(config.to_dict(), kept)), given=config.given)
+    check_dimensions(config, facts.spatial_dims, facts.target_channels)
+    return config
+
+
+def survey_data(config: RunConfig, load: ReadImage) -> DataSurvey:
+    """Read the pixels of the training data.
+
+    Raises:
+        ConfigError: the data set cannot tell.
+    """
+    survey = config.dataset.component.survey
+    if survey is None:
+        raise ConfigError(
+            f"dataset '{config.dataset.name}' cannot tell what its pixels are", "write the settings out instead"
+        )
+    found: DataSurvey = survey(config.dataset.config, load)
+    return found
 
 
 def new_run_dir(parent: Path, config: RunConfig) -> Path:
@@ -78,6 +143,7 @@ def train(
     *,
     resume: Path | None = None,
     command: list[str] | None = None,
+    init_from: InitialWeights | None = None,
     announce: Callable[[DataFacts], None] | None = None,
 ) -> FinishedRun:
     """Train and write the bundle.
@@ -88,6 +154,7 @@ def train(
         run_dir: folder to be made, or the run's own one when resuming.
         resume: a checkpoint of this run.
         command: command line to record.
+        init_from: weights of a bundle to start from.
         announce: told what the data are before the training starts.
 
     Raises:
@@ -98,6 +165,7 @@ def train(
     facts = inspect_data(registry, config)
     if announce:
         announce(facts)
+    config = plan_settings(registry, config, facts, load)
     check_writable(run_dir)
     write_text(run_dir / "config.yaml", config.to_yaml())
     write_json(run_dir / "environment.json", environment(registry, command))
@@ -112,13 +180,15 @@ def train(
         target_channels=facts.target_channels,
         training=True,
     )
+    if init_from:
+        init_from.load_into(model)
     try:
         result = build.build_trainer(config).fit(
             model,
             data,
             run_dir,
             resume=resume,
-            validate=build.build_validation(config, facts.spatial_dims),
+            validate=build.build_validation(config, facts.spatial_dims, facts.pixel_size),
             monitor=build.monitored(config),
         )
     except OSError as error:
@@ -160,7 +230,7 @@ def describe(
     return BundleManifest(
         core_version=package_version("im2im-core"),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
-        task=config.model.component.task,
+        task=config.task,
         spatial_dims=facts.spatial_dims,
         axes="CZYX" if facts.spatial_dims == 3 else "CYX",
         in_channels=facts.in_channels,

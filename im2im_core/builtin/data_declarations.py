@@ -13,10 +13,11 @@ from im2im_core.builtin.loss_config import (
     DiceFocalConfig,
     HuberConfig,
     SsimConfig,
+    SumConfig,
 )
 from im2im_core.builtin.transform_config import NormalizeConfig, NormalizePercentileConfig
 from im2im_core.components import ComponentConfig, Dataset, Loss, Task, Transform
-from im2im_core.interfaces import DataFacts, ReadImage, Sample
+from im2im_core.interfaces import DataFacts, DataSurvey, ReadImage, Sample
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule
@@ -30,6 +31,12 @@ def _inspect(config: PairedConfig, load: ReadImage) -> DataFacts:
     from im2im_core.builtin.pairs import inspect_paired
 
     return inspect_paired(config, load)
+
+
+def _survey(config: PairedConfig, load: ReadImage) -> DataSurvey:
+    from im2im_core.builtin.survey import survey_paired
+
+    return survey_paired(config, load)
 
 
 # The parameters are spelt out: the core hands a factory those of its arguments that the signature names.
@@ -132,6 +139,12 @@ def _dice_focal(config: DiceFocalConfig) -> nn.Module:
     return DiceFocalLoss(config)
 
 
+def _sum(config: SumConfig, *, parts: Any) -> nn.Module:
+    from im2im_core.builtin.composite_loss import SumLoss
+
+    return SumLoss(config, parts)
+
+
 DATASETS: tuple[Dataset, ...] = (
     Dataset(
         name="paired",
@@ -139,6 +152,7 @@ DATASETS: tuple[Dataset, ...] = (
         config=PairedConfig,
         factory=_paired,
         inspect=_inspect,
+        survey=_survey,
     ),
 )
 
@@ -164,6 +178,13 @@ TRANSFORMS: tuple[Transform, ...] = (
 )
 
 LOSSES: tuple[Loss, ...] = (
+    Loss(
+        name="sum",
+        summary="weighted losses added up, some of them from a later epoch on",
+        config=SumConfig,
+        factory=_sum,
+        composite=True,
+    ),
     Loss(name="mse", summary="mean squared error, weighted by the cost map", factory=_mse, tasks=IMAGES),
     Loss(name="l1", summary="mean absolute error, weighted by the cost map", factory=_l1, tasks=IMAGES),
     Loss(

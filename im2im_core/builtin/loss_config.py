@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 from pydantic import Field
 
 from im2im_core.components import ComponentConfig
@@ -51,3 +53,21 @@ class DiceFocalConfig(DiceConfig):
     gamma: float = Field(default=2.0, ge=0, description="how strongly pixels that are right already lose weight")
     dice_weight: float = Field(default=1.0, ge=0, description="weight of the Dice part")
     focal_weight: float = Field(default=1.0, ge=0, description="weight of the focal part")
+
+
+class PartConfig(ComponentConfig):
+    """What `sum` reads of one of its parts; all else are settings of that loss."""
+
+    name: str = Field(description="the loss")
+    weight: float = Field(default=1.0, ge=0, description="factor of this loss")
+    warmup_epochs: int = Field(default=0, ge=0, description="epochs in which the factor rises from 0 to the weight")
+    warmup: Literal["linear", "cosine"] = Field(default="linear", description="how it rises")
+
+
+class SumConfig(ComponentConfig):
+    """Settings of `sum`."""
+
+    part_settings: ClassVar[tuple[str, ...]] = tuple(PartConfig.model_fields)
+    parts: tuple[PartConfig, ...] = Field(
+        min_length=1, description="losses, each with its name, weight, warmup_epochs and settings of its own"
+    )

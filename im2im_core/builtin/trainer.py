@@ -22,7 +22,7 @@ from im2im_core.builtin.trainer_progress import EpochLines
 from im2im_core.builtin.trainer_quiet import contained
 from im2im_core.builtin.trainer_resume import ExactResume
 from im2im_core.builtin.trainer_stop import StopRequest, TrainingStopped
-from im2im_core.builtin.trainer_validation import LossGuard, Validate, ValidationMetrics
+from im2im_core.builtin.trainer_validation import EpochNumbers, LossGuard, Validate, ValidationMetrics
 from im2im_core.errors import ConfigError, DataError, Im2imError
 from im2im_core.files import check_writable
 from im2im_core.interfaces import ModelTrainer, TrainingResult
@@ -144,7 +144,7 @@ class LightningTrainer:
         callbacks += build_callbacks(self.config.callbacks, monitor)
         if self.config.progress:
             callbacks.append(EpochLines(self.config.max_epochs, checkpoints.judgement))
-        return [*callbacks, ExactResume(), checkpoints]
+        return [*callbacks, EpochNumbers(), ExactResume(), checkpoints]
 
     def _trainer(self, run_dir: Path, callbacks: list[pl.Callback], first_step: int | None) -> pl.Trainer:
         config = self.config

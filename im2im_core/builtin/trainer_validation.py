@@ -72,6 +72,16 @@ def _array(tensor: torch.Tensor, *, as_float: bool = False) -> NumpyArray:
     return array
 
 
+class EpochNumbers(Callback):  # type: ignore[misc]
+    """Tells every part of the model that has `set_epoch` which epoch begins, such as a loss that comes in slowly."""
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before the first batch."""
+        for module in pl_module.modules():
+            if callable(tell := getattr(module, "set_epoch", None)):
+                tell(trainer.current_epoch)
+
+
 class LossGuard(Callback):  # type: ignore[misc]
     """Ends the training when the loss is no number any more, before such weights get into a checkpoint.
 

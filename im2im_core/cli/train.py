@@ -21,32 +21,50 @@ def train(
     config: options.ConfigFile = None,
     network: options.Network = None,
     loss: options.Loss = None,
+    task: Annotated[
+        str | None, typer.Option("--task", help="For models that serve several, such as fcn.", show_default=False)
+    ] = None,
     sets: options.Sets = None,
     out: Annotated[Path, typer.Option("--out", help="Folder in which the run's folder is made.")] = Path("runs"),
     resume: Annotated[
         Path | None, typer.Option("--resume", help="Go on with an unfinished run's folder.", show_default=False)
     ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option("--init-from", help="Bundle whose weights the training starts from.", show_default=False),
+    ] = None,
+    init_partial: Annotated[
+        bool, typer.Option("--init-partial", help="Leave out and list weights that do not fit.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved settings and stop.")] = False,
 ) -> None:
     """Train a model on pairs of images."""
     from im2im_core.registry import Registry
 
     registry = Registry.discover()
-    flags = flag_layer(model=model, data=data, network=network, loss=loss)
+    flags = flag_layer(model=model, data=data, network=network, loss=loss, task=task)
     settings = resolve_settings(registry, preset=preset, config=config, flags=flags, sets=sets, resume=resume)
     if dry_run:
         typer.echo(settings.to_yaml(), nl=False)
         return
-    run_training(registry, settings, out, resume)
+    if init_from and resume:
+        raise typer.BadParameter("--resume goes on with weights of its own", param_hint="--init-from")
+    if init_partial and not init_from:
+        raise typer.BadParameter("name a bundle with --init-from", param_hint="--init-partial")
+    run_training(registry, settings, out, resume, init_from=init_from, init_partial=init_partial)
 
 
-def flag_layer(*, model: str | None, data: str | None, network: str | None, loss: str | None) -> dict[str, Any]:
+def flag_layer(
+    *, model: str | None, data: str | None, network: str | None, loss: str | None, task: str | None = None
+) -> dict[str, Any]:
     """Flags as a layer of configuration."""
     layer: dict[str, Any] = {
         section: {"name": name} for section, name in (("model", model), ("network", network), ("loss", loss)) if name
     }
     if data:
         layer["dataset"] = {"path": data}
+    if task:
+        layer["model"] = {**layer.get("model", {}), "task": task}
     return layer
 
 
@@ -72,12 +90,20 @@ def resolve_settings(
     return resolve(registry, preset=preset, file=file, flags=flags, assignments=sets or [])
 
 
-def run_training(registry: Registry, settings: RunConfig, out: Path, resume: Path | None = None) -> Path:
+def run_training(
+    registry: Registry,
+    settings: RunConfig,
+    out: Path,
+    resume: Path | None = None,
+    *,
+    init_from: Path | None = None,
+    init_partial: bool = False,
+) -> Path:
     """Train, tell what happens, and write a report; returns the run's folder."""
     from im2im_core.cli.console import console
     from im2im_core.cli.report import report_run
     from im2im_core.interfaces import DataFacts
-    from im2im_core.training import find_checkpoint, new_run_dir
+    from im2im_core.training import InitialWeights, find_checkpoint, new_run_dir
     from im2im_core.training import train as train_model
 
     checkpoint = find_checkpoint(resume) if resume else None
@@ -91,7 +117,13 @@ def run_training(registry: Registry, settings: RunConfig, out: Path, resume: Pat
         )
         terminal.print(f"run folder: {run_dir}", highlight=False)
 
-    finished = train_model(registry, settings, run_dir, resume=checkpoint, announce=announce)
+    def left_out(names: list[str]) -> None:
+        for name in names:
+            terminal.print(f"  not in the bundle: {name}", highlight=False)
+        terminal.print(f"weights from {init_from}; {len(names)} tensors start at random", highlight=False)
+
+    start = InitialWeights(init_from, init_partial, left_out) if init_from else None
+    finished = train_model(registry, settings, run_dir, resume=checkpoint, init_from=start, announce=announce)
     if finished.result.interrupted:
         terminal.print(f"stopped early; go on with: im2im train --resume {run_dir}", highlight=False)
     figures = ", ".join(f"{name} {value:.3f}" for name, value in list(finished.result.metrics.items())[:4])

@@ -1,0 +1,1 @@
+"""Supervised image-to-image learning: one network, many losses. Loads no torch."""

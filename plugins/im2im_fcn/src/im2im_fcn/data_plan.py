@@ -1,0 +1,67 @@
+"""What the models find in the data where the user said nothing. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from im2im_core import ConfigError, DataFacts, DataSurvey
+
+MOST_CLASSES = 32
+PATCH: Mapping[int, list[int]] = {2: [128, 128], 3: [16, 64, 64]}
+
+
+def plan_model(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> Mapping[str, Any]:
+    """Patch size, and the number of classes or the range of the targets.
+
+    Raises:
+        ConfigError: the targets are no class maps.
+    """
+    found = {"model": _targets(run, facts, survey)}
+    if run.dataset.config.patch_size is None and "dataset.patch_size" not in run.given:
+        return {**found, "dataset": {"patch_size": PATCH[facts.spatial_dims]}}
+    return found
+
+
+def _targets(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> Mapping[str, Any]:
+    config = run.model.config
+    if config.task == "semantic-segmentation":
+        if config.classes is not None:
+            return {}
+        if facts.target_channels > 1:
+            return {"classes": facts.target_channels}
+        return {"classes": count_classes(survey())}
+    if config.target_range is not None:
+        if len(config.target_range) != facts.target_channels:
+            raise ConfigError(
+                f"model.target_range: '{len(config.target_range)}' ranges for {facts.target_channels} target channels",
+                "give low and high of each channel, or leave it out",
+            )
+        return {}
+    if any("target" in getattr(step.config, "keys", ()) for step in run.preprocessing):
+        return {"target_range": [[0.0, 1.0]] * facts.target_channels}
+    ranges = survey().target_range
+    return {"target_range": [[low, high if high > low else low + 1.0] for low, high in ranges]}
+
+
+def count_classes(survey: DataSurvey) -> int:
+    """1 for a mask, whatever number its foreground has; else one more than the highest class.
+
+    Raises:
+        ConfigError: the numbers are no classes.
+    """
+    found = survey.classes
+    if not found:
+        raise ConfigError(
+            "the targets are no class maps: they hold fractions", "store classes as whole numbers, or set model.classes"
+        )
+    if len(found) <= 2 and found[0] == 0:
+        return 1
+    if found[0] < 0 or found[-1] >= MOST_CLASSES:
+        shown = ", ".join(str(number) for number in found[:4])
+        raise ConfigError(
+            f"the targets hold {len(found)} numbers up to '{found[-1]}' ({shown}, ...), which look like objects and "
+            "not like classes",
+            "set model.classes=1 to segment all that is above 0, or number the classes from 0",
+        )
+    return found[-1] + 1

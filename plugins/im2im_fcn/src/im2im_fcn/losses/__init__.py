@@ -1,0 +1,1 @@
+"""Losses beyond those of the core: regions, images, and regularizers of shape and topology."""

@@ -1,0 +1,46 @@
+"""Parts of the evidence lower bound of a probabilistic network, and the warm-up of its terms."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from torch import Tensor
+
+Schedule = Literal["linear", "cosine"]
+
+
+def kl_divergence(
+    prior_mean: Tensor,
+    prior_logvar: Tensor,
+    posterior_mean: Tensor,
+    posterior_logvar: Tensor,
+    clamp: float | None = None,
+) -> Tensor:
+    """KL(posterior || prior) of diagonal Gaussians, summed over latent axes, averaged over samples.
+
+    Term of the Probabilistic U-Net (Kohl et al., NeurIPS 2018).
+
+    Args:
+        prior_mean: (B, latent).
+        prior_logvar: (B, latent), logarithm of the variance.
+        posterior_mean: as the prior's.
+        posterior_logvar: as the prior's.
+        clamp: bound on the size of both logarithms; None: no bound.
+
+    Returns:
+        Scalar, 0 or more.
+    """
+    if clamp is not None:
+        prior_logvar, posterior_logvar = (x.clamp(-clamp, clamp) for x in (prior_logvar, posterior_logvar))
+    distance = (posterior_mean - prior_mean) ** 2 * (-prior_logvar).exp()
+    terms = prior_logvar - posterior_logvar + (posterior_logvar - prior_logvar).exp() + distance - 1
+    return 0.5 * terms.flatten(1).sum(1).mean()
+
+
+def warmup_factor(epoch: int, epochs: int, schedule: Schedule = "linear") -> float:
+    """Factor that grows from 0 in epoch 0 to 1 in epoch `epochs` and stays there; always 1 with 0 epochs."""
+    if epochs <= 0 or epoch >= epochs:
+        return 1.0
+    progress = max(epoch, 0) / epochs
+    return progress if schedule == "linear" else (1 - math.cos(math.pi * progress)) / 2

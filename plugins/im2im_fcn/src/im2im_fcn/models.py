@@ -1,0 +1,109 @@
+"""Declarations of the models. Loads no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from im2im_core import Model
+from im2im_fcn.data_plan import plan_model
+from im2im_fcn.model_config import FcnConfig, ProbabilisticConfig
+
+ALL = ["image", "target", "costmap"]
+DEFAULTS: Mapping[str, Any] = {
+    "network": {"name": "unet"},
+    "loss": {"name": "mse"},
+    "dataset": {"name": "paired", "patches_per_image": 8, "batch_size": 8},
+    "augmentation": [
+        {"name": "RandFlipd", "keys": ALL, "prob": 0.5, "spatial_axis": -1, "allow_missing_keys": True},
+        {"name": "RandFlipd", "keys": ALL, "prob": 0.5, "spatial_axis": -2, "allow_missing_keys": True},
+    ],
+    "optimizer": {"name": "adamw", "lr": 2e-3, "weight_decay": 1e-4},
+    "scheduler": {"name": "one-cycle", "pct_start": 0.15},
+    "trainer": {"name": "lightning", "gradient_clip_val": 1.0},
+    "metrics": [{"name": "pearson"}, {"name": "psnr"}],
+}
+CLASSES: Mapping[str, Any] = {
+    "loss": {"name": "dice-focal"},
+    "postprocessing": [{"name": "class-map"}],
+    "metrics": [{"name": "dice"}],
+}
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "semantic-segmentation": CLASSES,
+    "restoration": {"metrics": [{"name": "psnr"}, {"name": "ssim"}]},
+    "regression": {"metrics": [{"name": "mae"}]},
+}
+
+
+def _fcn(
+    config: FcnConfig,
+    *,
+    network: Any,
+    loss: Any,
+    optimizer: Any,
+    scheduler: Any,
+    spatial_dims: int,
+    in_channels: int,
+    target_channels: int,
+) -> Any:
+    from im2im_fcn.fcn import Fcn
+
+    return Fcn(
+        config,
+        network=network,
+        loss=loss,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        target_channels=target_channels,
+    )
+
+
+def _probabilistic(
+    config: ProbabilisticConfig,
+    *,
+    network: Any,
+    loss: Any,
+    optimizer: Any,
+    scheduler: Any,
+    spatial_dims: int,
+    in_channels: int,
+    target_channels: int,
+) -> Any:
+    from im2im_fcn.probabilistic import ProbabilisticUNet
+
+    return ProbabilisticUNet(
+        config,
+        network=network,
+        loss=loss,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        spatial_dims=spatial_dims,
+        in_channels=in_channels,
+        target_channels=target_channels,
+    )
+
+
+MODELS = (
+    Model(
+        name="fcn",
+        summary="One network on pairs: images, classes or a number (--task)",
+        config=FcnConfig,
+        factory=_fcn,
+        task="translation",
+        defaults=DEFAULTS,
+        task_defaults=TASK_DEFAULTS,
+        plan=plan_model,
+    ),
+    Model(
+        name="probabilistic-unet",
+        summary="Many plausible results of one image (Kohl et al. 2018), with any network (--task)",
+        config=ProbabilisticConfig,
+        factory=_probabilistic,
+        task="translation",
+        defaults=DEFAULTS,
+        task_defaults=TASK_DEFAULTS,
+        plan=plan_model,
+    ),
+)

@@ -1,0 +1,130 @@
+"""Probabilistic U-Net: many plausible results of one image (Kohl et al., NeurIPS 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from im2im_fcn.fcn import Fcn, outputs_of
+from im2im_fcn.losses.elbo import kl_divergence
+from im2im_fcn.model_config import ProbabilisticConfig
+
+
+class GaussianEncoder(nn.Module):
+    """From an image, or an image beside its target, to mean and log variance of a diagonal Gaussian, each (B, L)."""
+
+    def __init__(self, in_channels: int, channels: Sequence[int], latent_dim: int, spatial_dims: int) -> None:
+        super().__init__()
+        conv: Any = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
+        layers: list[nn.Module] = []
+        for index, width in enumerate(channels):
+            # A strided convolution, which any size goes through, in place of the published pooling.
+            layers += [conv(in_channels, width, 3, stride=2 if index else 1, padding=1), nn.ReLU()]
+            layers += [conv(width, width, 3, padding=1), nn.ReLU()]
+            in_channels = width
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(in_channels, 2 * latent_dim)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, [Z], Y, X) to mean and log variance."""
+        mean, logvar = self.head(self.features(image).flatten(2).mean(2)).chunk(2, dim=1)
+        return mean, logvar
+
+
+class ProbabilisticUNet(Fcn):
+    """A network whose output is changed by a latent vector, drawn from a prior that the image decides.
+
+    `forward` takes the mean of the prior; `sample` draws. Trained by the evidence lower bound: the loss with a latent
+    of the posterior, which also sees the target, plus `beta` times the divergence of posterior and prior.
+    """
+
+    def __init__(
+        self,
+        config: ProbabilisticConfig,
+        *,
+        network: Callable[[int, int], nn.Module],
+        loss: nn.Module | None,
+        optimizer: Callable[..., Any] | None,
+        scheduler: Callable[..., Any] | None,
+        spatial_dims: int,
+        in_channels: int,
+        target_channels: int,
+    ) -> None:
+        super().__init__(
+            config,
+            network=lambda channels, _: network(channels, config.features),
+            loss=loss,
+            optimizer=optimizer,
+            scheduler=scheduler,
+            spatial_dims=spatial_dims,
+            in_channels=in_channels,
+            target_channels=target_channels,
+        )
+        outputs = outputs_of(config, target_channels)
+        encoder = (config.latent_channels, config.latent_dim, spatial_dims)
+        self.prior = GaussianEncoder(in_channels, *encoder)
+        self.posterior = GaussianEncoder(in_channels + outputs, *encoder)
+        conv: Any = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
+        width = config.features
+        self.combine = nn.Sequential(
+            conv(width + config.latent_dim, width, 1),
+            nn.ReLU(),
+            conv(width, width, 1),
+            nn.ReLU(),
+            conv(width, outputs, 1),
+        )
+        self.settings = config
+        self.outputs = outputs
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The result of the prior's mean."""
+        return self.finish(self.decode(self.network(image), self.prior(image)[0]))
+
+    def sample(self, image: Tensor, noise: Tensor) -> Tensor:
+        """One plausible result.
+
+        Args:
+            image: (B, C, [Z], Y, X).
+            noise: (latent_dim,), standard normal: the same for all windows of an image, so that they fit together.
+        """
+        mean, logvar = self.prior(image)
+        return self.finish(self.decode(self.network(image), mean + noise.to(mean) * (logvar / 2).exp()))
+
+    def decode(self, features: Tensor, latent: Tensor) -> Tensor:
+        """Features (B, F, [Z], Y, X) and latent (B, L) to the output in the network's units."""
+        spread = latent.view(*latent.shape, *[1] * (features.ndim - 2)).expand(-1, -1, *features.shape[2:])
+        combined: Tensor = self.combine(torch.cat([features, spread.to(features.dtype)], 1))
+        return combined
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
+        """Negative evidence lower bound."""
+        image = batch["image"]
+        prior = self.prior(image)
+        mean, logvar = self.posterior(torch.cat([image, self._seen(batch["target"])], 1))
+        latent = mean + torch.randn_like(mean) * (logvar / 2).exp()
+        raw = self.decode(self.network(image), latent)
+        divergence = kl_divergence(*prior, mean, logvar, clamp=self.settings.kl_clamp)
+        loss = self.compare(raw, batch) + self.settings.beta * divergence
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(image))
+        self.log("train_kl", divergence.detach(), on_step=False, on_epoch=True, batch_size=len(image))
+        return loss
+
+    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        """Loss and prediction with the prior's mean."""
+        raw = self.decode(self.network(batch["image"]), self.prior(batch["image"])[0])
+        loss = self.compare(raw, batch)
+        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]))
+        return {"loss": loss, "prediction": self.finish(raw)}
+
+    def _seen(self, target: Tensor) -> Tensor:
+        """The target as the posterior sees it: a mask for each class, or intensities in the network's units."""
+        if self.config.task != "semantic-segmentation":
+            return self.scale.to_network(target)
+        if target.shape[1] == self.outputs:
+            return (target > 0).float()
+        classes = target[:, 0].long().clamp(0, self.outputs - 1)
+        return F.one_hot(classes, self.outputs).movedim(-1, 1).float()
