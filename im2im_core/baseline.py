@@ -1,6 +1,8 @@
-"""The classical method that a trained model has to beat. Loads scipy and scikit-image: import it where it is used."""
+"""The classical methods that a trained model has to beat. Loads scipy and scikit-image: import it where it is used."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
@@ -12,6 +14,7 @@ from im2im_core.errors import DataError
 from im2im_core.interfaces import NumpyArray
 
 BASELINE_NAME = "Otsu + watershed"
+Baseline = Callable[[NumpyArray], NumpyArray]
 
 
 def otsu_watershed(
@@ -70,3 +73,32 @@ def _foreground(mask: NumpyArray, min_size: int) -> NumpyArray:
     numbers = np.cumsum(kept) * kept
     numbered: NumpyArray = numbers[regions]
     return numbered
+
+
+def otsu_mask(image: NumpyArray, *, bright: bool = True) -> NumpyArray:
+    """What is brighter (or darker) than the threshold of Otsu in the slightly blurred image, uint8 0 and 1."""
+    smooth = ndimage.gaussian_filter(image.astype(np.float64), 1.0)
+    if np.ptp(smooth) == 0:
+        return np.zeros(image.shape, np.uint8)
+    above = smooth > threshold_otsu(smooth)
+    mask: NumpyArray = (above if bright else ~above).astype(np.uint8)
+    return mask
+
+
+def blur(image: NumpyArray, *, sigma: float) -> NumpyArray:
+    """The image itself, blurred by a Gaussian of `sigma` pixels; 0: as it is."""
+    blurred: NumpyArray = (
+        ndimage.gaussian_filter(image.astype(np.float32), sigma) if sigma else image.astype(np.float32)
+    )
+    return blurred
+
+
+CLASS_BASELINES: dict[str, Baseline] = {
+    "Otsu, bright": otsu_mask,
+    "Otsu, dark": lambda image: otsu_mask(image, bright=False),
+}
+IMAGE_BASELINES: dict[str, Baseline] = {
+    "image as it is": lambda image: blur(image, sigma=0),
+    "image, blurred by 1 pixel": lambda image: blur(image, sigma=1),
+    "image, blurred by 2 pixels": lambda image: blur(image, sigma=2),
+}

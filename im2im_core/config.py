@@ -143,7 +143,8 @@ def resolve(
     """
     assignments = tuple(assignments)
     merged = merge(registry, preset=preset, file=file, flags=flags, assignments=assignments)
-    named = registry.get("preset", preset).component.settings if preset else {}
+    declared: Any = registry.get("preset", preset).component if preset else None
+    named = declared.settings if declared else {}
     layers = [_normal(layer) for layer in (named, file or {}, flags or {})]
     given = {f"{section}.{key}" for layer in layers for section, value in layer.items()
              if isinstance(value, Mapping) for key in value}  # fmt: skip

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from im2im_core.errors import DataError, Im2imError
 from im2im_core.evaluation_record import AP_NOTE, NOTE, Case, Evaluation, write_evaluation
 from im2im_core.image import AXES, SPATIAL_AXES, Image
@@ -95,7 +97,7 @@ def evaluate_baseline(
     errors: dict[str, str] = {}
     usable = [pair._replace(prediction=pair.image) for pair in (Pair(*p) for p in pairs) if pair.image is not None]
     cases = []
-    for pair, figures in _judge(usable, computed, metrics, load, progress, errors):
+    for pair, figures in _judge(usable, computed, metrics, load, progress, errors, repeat=True):
         cases.append(Case(pair.stem, figures, None, pair.target, pair.image))
     return _summary(cases, metrics, primary, method, errors)
 
@@ -125,6 +127,8 @@ def _judge(
     load: ReadImage,
     progress: Progress | None,
     errors: dict[str, str],
+    *,
+    repeat: bool = False,
 ) -> Iterable[tuple[Pair, dict[str, float]]]:
     """Figures of each usable pair; what is wrong with the others goes to `errors`."""
     for done, pair in enumerate(pairs, start=1):
@@ -132,7 +136,7 @@ def _judge(
         try:
             target = _read(pair.target, load)
             culprit = pair.prediction
-            prediction = predicted(pair.prediction)
+            prediction = _repeated(predicted(pair.prediction), target) if repeat else predicted(pair.prediction)
             axes = common_axes(prediction, target)
             figures = _figures(metrics, prediction.to_axes(axes).compute(), target.to_axes(axes).compute())
         except Exception as error:  # decoders raise whatever they like; one bad file must not cost the others
@@ -142,6 +146,16 @@ def _judge(
             yield pair, figures
         if progress is not None:
             progress(done, len(pairs))
+
+
+def _repeated(prediction: Image, target: Image) -> Image:
+    """A result of one channel for each channel of the target."""
+    channels = target.sizes.get("C", 1)
+    if channels == 1 or prediction.sizes.get("C", 1) > 1:
+        return prediction
+    spatial = "".join(axis for axis in prediction.axes if axis in SPATIAL_AXES)
+    pixels = prediction.to_axes("C" + spatial).compute()
+    return Image(np.repeat(pixels, channels, axis=0), "C" + spatial)
 
 
 def _figures(metrics: Mapping[str, ScoreArrays], prediction: NumpyArray, target: NumpyArray) -> dict[str, float]:

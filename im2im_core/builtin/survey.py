@@ -9,7 +9,6 @@ import numpy as np
 from im2im_core.builtin.dataset_config import PairedConfig
 from im2im_core.builtin.pairs import open_image, read_pixels, split_subjects
 from im2im_core.interfaces import DataSurvey, NumpyArray, ReadImage
-from im2im_core.layouts import Subject
 
 MOST_PIXELS = 200_000
 MOST_CLASSES = 1000
@@ -28,7 +27,7 @@ def survey_paired(config: PairedConfig, load: ReadImage) -> DataSurvey:
     classes: set[int] = set()
     inside = total = 0
     whole = True
-    pixel_size = {}
+    pixel_size: dict[str, float] = {}
     for subject in subjects:
         assert subject.target is not None  # the listing saw to it
         image = open_image(load, subject.image, config.spatial_dims)

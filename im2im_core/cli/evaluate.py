@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from im2im_core.config import Choice
     from im2im_core.evaluation import Evaluation
     from im2im_core.image import Image
-    from im2im_core.interfaces import ReadImage
+    from im2im_core.interfaces import ReadImage, ScoreArrays
     from im2im_core.matching import Matches
     from im2im_core.registry import Registry
 
@@ -32,7 +32,10 @@ def evaluate(
     ] = None,
     baseline: Annotated[
         bool,
-        typer.Option("--baseline/--no-baseline", help="For labels: Otsu with distance-transform watershed beside it."),
+        typer.Option(
+            "--baseline/--no-baseline",
+            help="A trivial method beside it: Otsu and watershed, Otsu, or the image as it is or blurred.",
+        ),
     ] = True,
 ) -> None:
     """Compare predictions with targets and write a report."""
@@ -63,12 +66,11 @@ def run_evaluation(
     title: str = "Evaluation",
 ) -> Evaluation:
     """Judge, print the table, and write figures and report into `folder`."""
-    from im2im_core.baseline import BASELINE_NAME, otsu_watershed
     from im2im_core.build import build_metrics
     from im2im_core.cli.console import console
     from im2im_core.cli.report import BASELINE, write
     from im2im_core.evaluation import evaluate as judge
-    from im2im_core.evaluation import evaluate_baseline, write_evaluation
+    from im2im_core.evaluation import write_evaluation
     from im2im_core.files import check_writable, write_text
     from im2im_core.formats import image_loader, known_suffixes
     from im2im_core.matching import match_predictions
@@ -81,12 +83,7 @@ def run_evaluation(
     primary = next(((c.component.primary, c.component.higher_is_better) for c in choices if c.component.primary), None)
     with _Bar("evaluating") as bar:
         result = judge(matches, metrics, load, bar, primary=primary, method="prediction")
-    beside = None
-    if baseline and any(choice.component.name in LABELS for choice in choices):
-        with _Bar("baseline") as bar:
-            beside = evaluate_baseline(
-                matches.pairs, metrics, load, otsu_watershed, bar, primary=primary, method=BASELINE_NAME
-            )
+    beside = judge_baseline(matches, choices, metrics, load, primary) if baseline else None
     write_evaluation(result, folder)
     if beside:
         write_text(folder / BASELINE, beside.to_json())
@@ -96,6 +93,36 @@ def run_evaluation(
     page = write(folder, title=title, evaluation=result, baseline=beside, run_dir=run_dir, load=load)
     console().print(f"report: {page}", highlight=False)
     return result
+
+
+def judge_baseline(
+    matches: Matches,
+    choices: Sequence[Choice],
+    metrics: Mapping[str, ScoreArrays],
+    load: ReadImage,
+    primary: tuple[str, bool] | None,
+) -> Evaluation | None:
+    """The strongest of the trivial methods that suit the metrics, chosen with the targets in view; None: none suits."""
+    from im2im_core import baseline
+    from im2im_core.evaluation import evaluate_baseline
+
+    kinds = (
+        (LABELS, {baseline.BASELINE_NAME: baseline.otsu_watershed}),
+        (CLASSES, baseline.CLASS_BASELINES),
+        (IMAGES, baseline.IMAGE_BASELINES),
+    )
+    names = [choice.component.name for choice in choices]
+    candidates = next((methods for suited, methods in kinds if any(name in suited for name in names)), {})
+    found = []
+    for name, method in candidates.items():
+        with _Bar("baseline") as bar:
+            found.append(evaluate_baseline(matches.pairs, metrics, load, method, bar, primary=primary, method=name))
+    figure, higher_is_better = primary or ("", True)
+    worst = float("-inf") if higher_is_better else float("inf")
+    judged = [each for each in found if each.cases] or found[:1]
+    if not judged:
+        return None
+    return (max if higher_is_better else min)(judged, key=lambda each: each.mean.get(figure, worst))
 
 
 def find_pairs(targets: str, suffixes: Sequence[str]) -> list[tuple[str, Path | None, Path]]:

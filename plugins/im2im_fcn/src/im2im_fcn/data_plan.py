@@ -31,6 +31,17 @@ def _targets(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> Ma
         if facts.target_channels > 1:
             return {"classes": facts.target_channels}
         return {"classes": count_classes(survey())}
+    if config.residual and run.preprocessing:
+        raise ConfigError(
+            "model.residual: the image must stay in the target's units",
+            "add --set preprocessing=[] or model.residual=false",
+        )
+    if config.residual and facts.in_channels != facts.target_channels:
+        raise ConfigError(
+            f"model.residual: an image of '{facts.in_channels}' channels cannot be added to a target of "
+            f"'{facts.target_channels}'",
+            "add --set model.residual=false",
+        )
     if config.target_range is not None:
         if len(config.target_range) != facts.target_channels:
             raise ConfigError(

@@ -20,6 +20,9 @@ class TargetScale(nn.Module):
         spatial_dims: 2 or 3.
     """
 
+    low: Tensor
+    width: Tensor
+
     def __init__(self, ranges: tuple[tuple[float, float], ...] | None, spatial_dims: int) -> None:
         super().__init__()
         low = torch.tensor([r[0] for r in ranges or ((0.0, 1.0),)])
@@ -91,7 +94,16 @@ class Fcn(pl.LightningModule):  # type: ignore[misc]
 
     def forward(self, image: Tensor) -> Tensor:
         """Prediction, see the class."""
-        return self.finish(self.network(image))
+        return self.finish(self.raw(image))
+
+    def raw(self, image: Tensor) -> Tensor:
+        """Output in the network's units."""
+        if not self.config.residual:
+            output: Tensor = self.network(image)
+            return output
+        image = self.scale.to_network(image)
+        change: Tensor = self.network(image)
+        return image + change
 
     def finish(self, raw: Tensor) -> Tensor:
         """From the network's units to those of the target."""
@@ -114,13 +126,13 @@ class Fcn(pl.LightningModule):  # type: ignore[misc]
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of patches."""
-        loss = self.compare(self.network(batch["image"]), batch)
+        loss = self.compare(self.raw(batch["image"]), batch)
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch["image"]))
         return loss
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Loss and prediction of a whole image; the trainer turns the prediction into figures."""
-        raw = self.network(batch["image"])
+        raw = self.raw(batch["image"])
         loss = self.compare(raw, batch)
         self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]))
         return {"loss": loss, "prediction": self.finish(raw)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from im2im_core import ComponentConfig
 
@@ -27,6 +27,17 @@ class FcnConfig(ComponentConfig):
         description="for images and numbers: of each target channel the intensities that the network sees as 0 and 1; "
         "null: the 1st and 99.8th percentile of all targets",
     )
+    residual: bool = Field(
+        default=False,
+        description="for images: the network predicts what to add to the image, which is in the target's units; "
+        "needs preprocessing=[]",
+    )
+
+    @model_validator(mode="after")
+    def _images_only(self) -> FcnConfig:
+        if self.residual and self.task not in ("restoration", "translation"):
+            raise ValueError(f"residual: not with task '{self.task}'")
+        return self
 
 
 class ProbabilisticConfig(FcnConfig):

@@ -46,7 +46,7 @@ def _presets() -> Iterator[Preset]:
         planned = {key: value for key, value in dataset.items() if key == "patches_per_image"}
         regularized = {"loss": _REGULARIZED} if task == "semantic-segmentation" else {}
         attention = {"name": "attention-unet", "channels": [16, 32, 64, 128]}
-        ways = {
+        ways: dict[str, tuple[str, dict[str, Any]]] = {
             name: ("a light U-Net", {"network": _LIGHT, "dataset": dataset}),
             f"{name}-nnunet": ("DynUNet planned from the data", {"network": {"name": "auto"}, "dataset": planned}),
             f"{name}-attention": (

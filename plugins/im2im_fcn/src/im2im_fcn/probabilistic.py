@@ -107,7 +107,7 @@ class ProbabilisticUNet(Fcn):
         mean, logvar = self.posterior(torch.cat([image, self._seen(batch["target"])], 1))
         latent = mean + torch.randn_like(mean) * (logvar / 2).exp()
         raw = self.decode(self.network(image), latent)
-        divergence = kl_divergence(*prior, mean, logvar, clamp=self.settings.kl_clamp)
+        divergence = kl_divergence(prior[0], prior[1], mean, logvar, self.settings.kl_clamp)
         loss = self.compare(raw, batch) + self.settings.beta * divergence
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(image))
         self.log("train_kl", divergence.detach(), on_step=False, on_epoch=True, batch_size=len(image))
