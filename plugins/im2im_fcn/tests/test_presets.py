@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+
 from im2im_core.cli.evaluate import run_evaluation
 from im2im_core.cli.predict import run_prediction
 from im2im_core.cli.train import resolve_settings, run_training

@@ -1,0 +1,167 @@
+"""Models with every network, task and dimension; odd data; what is found in the data; start points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from im2im_core import BundleError, ConfigError, DataSurvey
+from im2im_core.build import build_model
+from im2im_core.cli.predict import run_prediction
+from im2im_core.cli.train import resolve_settings, run_training
+from im2im_core.config import check_dimensions
+from im2im_core.registry import Registry
+from im2im_fcn.auto_network import choose_batch, choose_patch
+from im2im_fcn.data_plan import count_classes
+
+REGISTRY = Registry.discover()
+MODELS = [entry.component for entry in REGISTRY.components("model") if entry.plugin == "fcn"]
+NETWORKS = [entry for entry in REGISTRY.components("network") if entry.component.name != "auto"]
+TASKS = ("restoration", "translation", "semantic-segmentation", "regression")
+# Only to be quick: the defaults are as large as published.
+SMALL = {
+    "basic-unet": {"features": [4, 4, 8, 8, 8, 4]},
+    "dynunet": {"strides": [1, 2, 2], "filters": [4, 8, 8]},
+    "highresnet": {"channels": [4, 8], "repeats": 1, "last_channels": 8},
+    "flexible-unet": {"backbone": "resnet10", "decoder_channels": [16, 8, 8, 4, 4]},
+    "segresnet": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
+    "unetr": {"input_size": 32, "feature_size": 2, "hidden_size": 8, "mlp_dim": 8, "num_heads": 2},
+    "swin-unetr": {"feature_size": 12, "depths": [1, 1, 1, 1], "window_size": 3},
+    "fnet": {"depth": 2, "mult_chan": 4},
+    "anisotropic-unet": {"channels": [4, 8, 8]},
+    "deeplabv3": {"channels": 8},
+}
+
+
+def settings_for(network: str, model: str, task: str, sets: tuple[str, ...] = ()):
+    chosen = {"name": network, **SMALL.get(network, {})}
+    flags = {"model": {"name": model, "task": task}, "network": chosen, "dataset": {"path": "x"}}
+    return resolve_settings(REGISTRY, preset=None, config=None, flags=flags, sets=list(sets))
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("network", [entry.component.name for entry in NETWORKS])
+def test_what_validates_trains_a_step(network: str, task: str, dims: int, one_thread) -> None:
+    for model in MODELS:
+        settings = settings_for(network, model.name, task)
+        declared = settings.network.component
+        if dims not in declared.spatial_dims:
+            with pytest.raises(ConfigError, match=f"'{network}' works in"):
+                check_dimensions(settings, dims, 1)
+            continue
+        check_dimensions(settings, dims, 1)
+        torch.manual_seed(0)
+        built = build_model(settings, spatial_dims=dims, in_channels=1, target_channels=1, training=True)
+        built.log = lambda *_, **__: None
+        shape = (2, 1, 32, 32) if dims == 2 else (1, 1, 8, 32, 32)
+        batch = {"image": torch.rand(shape), "target": (torch.rand(shape) > 0.5).float()}
+        loss = built.training_step(batch, 0)
+        loss.backward()
+        assert torch.isfinite(loss)
+        gradients = [p.grad for p in built.network.parameters() if p.grad is not None]
+        assert gradients and all(torch.isfinite(g).all() for g in gradients)
+        built.eval()
+        with torch.no_grad():
+            assert built(batch["image"]).shape == shape
+
+
+@pytest.mark.parametrize("loss", [entry.component for entry in REGISTRY.components("loss")], ids=lambda loss: loss.name)
+@pytest.mark.parametrize("task", TASKS)
+def test_a_loss_that_cannot_serve_the_task_is_refused(loss, task: str) -> None:
+    flags = {"model": {"name": "fcn", "task": task}, "dataset": {"path": "x"}, "loss": {"name": loss.name}}
+    if loss.composite:
+        flags["loss"]["parts"] = [{"name": "cross-entropy", "weight": 0.5}]
+    elif loss.name == "topological-interaction":
+        flags["loss"]["inclusion"] = [[1, 0]]
+    serves = loss.tasks if not loss.composite else ("semantic-segmentation",)
+    if not serves or task in serves:
+        chosen = resolve_settings(REGISTRY, preset=None, config=None, flags=flags, sets=[]).loss
+        assert chosen.name == loss.name
+    else:
+        with pytest.raises(ConfigError, match=f"model 'fcn' is for {task}"):
+            resolve_settings(REGISTRY, preset=None, config=None, flags=flags, sets=[])
+
+
+@pytest.mark.parametrize(
+    ("found", "classes"), [((0, 1), 1), ((0, 255), 1), ((0,), 1), ((0, 1, 2), 3), ((0, 3, 5), 6), ((1, 2), 3)]
+)
+def test_classes_are_counted(found: tuple[int, ...], classes: int) -> None:
+    assert count_classes(DataSurvey(shapes=((8, 8),), classes=found)) == classes
+
+
+@pytest.mark.parametrize("found", [(), tuple(range(60)), (-1, 0, 1), (0, 85, 170, 255)])
+def test_numbers_that_are_no_classes_are_refused(found: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="targets"):
+        count_classes(DataSurvey(shapes=((8, 8),), classes=found))
+
+
+def test_the_plan_fits_memory() -> None:
+    assert choose_patch((100, 1000, 1000), 8.0) == (96, 128, 128)
+    small, large = choose_patch((512, 512), 0.05), choose_patch((512, 512), 8.0)
+    assert np.prod(small) < np.prod(large) and large == (512, 512)
+    assert choose_batch((64, 64), 8.0) == 16 and choose_batch((512, 512), 0.1) == 2
+
+
+def save(folder: Path, name: str, image: np.ndarray, target: np.ndarray) -> None:
+    folder.mkdir(exist_ok=True)
+    tifffile.imwrite(folder / f"{name}_IM.tiff", image.astype(np.uint16))
+    tifffile.imwrite(folder / f"{name}_GT.tiff", target.astype(np.uint16))
+
+
+def run(data: Path, out: Path, flags: dict, sets: tuple[str, ...] = (), **more) -> Path:
+    quick = ["trainer.max_epochs=1", "trainer.loggers=['csv']", "dataset.cache=memory", "dataset.batch_size=2"]
+    layer = {"dataset": {"path": str(data)}, **flags}
+    settings = resolve_settings(REGISTRY, preset=None, config=None, flags=layer, sets=[*quick, *sets])
+    return run_training(REGISTRY, settings, out, **more)
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [((33, 47), (29, 31), (17, 60)), ((1, 40, 36),) * 3, ((3, 19, 45),) * 3, ((2, 12, 12),) * 3],
+    ids=["odd", "one plane", "thin stack", "smaller than the patch"],
+)
+def test_odd_sizes(shapes: tuple[tuple[int, ...], ...], tmp_path: Path, one_thread) -> None:
+    random = np.random.default_rng(0)
+    for index, shape in enumerate(shapes):
+        image = random.integers(50, 300, shape)
+        save(tmp_path / "data", f"s{index}", image, image * 2)
+    flags = {"model": {"name": "fcn", "task": "translation"}}
+    run_dir = run(tmp_path / "data", tmp_path / "runs", flags, ("dataset.patches_per_image=1",))
+    assert run_prediction(REGISTRY, run_dir, str(tmp_path / "data"), tmp_path / "out") == []
+    for index, shape in enumerate(shapes):
+        result = tifffile.imread(tmp_path / "out" / f"s{index}.tiff")
+        assert result.shape == tuple(n for n in shape if n > 1)
+        assert result.dtype == np.uint16  # as the targets are
+
+
+def test_start_points(tmp_path: Path, capsys: pytest.CaptureFixture[str], one_thread) -> None:
+    random = np.random.default_rng(0)
+    for index in range(3):
+        image = random.integers(50, 300, (32, 32))
+        save(tmp_path / "data", f"s{index}", image, image)
+    small = {"model": {"name": "fcn"}, "network": {"name": "unet", "channels": [4, 8], "strides": [2]}}
+    wider = {"model": {"name": "fcn"}, "network": {"name": "unet", "channels": [4, 12], "strides": [2]}}
+    first = run(tmp_path / "data", tmp_path / "runs", small, ("dataset.patch_size=32",))
+    with pytest.raises(BundleError, match=r"of another shape \(first: network\.") as wrong:
+        run(tmp_path / "data", tmp_path / "a", wider, ("dataset.patch_size=32",), init_from=first)
+    assert "--init-partial" in wrong.value.hint
+    run(tmp_path / "data", tmp_path / "b", wider, ("dataset.patch_size=32",), init_from=first, init_partial=True)
+    told = capsys.readouterr().out
+    assert "not in the bundle: network." in told
+    again = run(
+        tmp_path / "data",
+        tmp_path / "c",
+        small,
+        ("dataset.patch_size=32", "optimizer.lr=0.0", "optimizer.weight_decay=0.0"),
+        init_from=first,
+    )
+    from safetensors.torch import load_file
+
+    before, after = (load_file(folder / "bundle" / "weights.safetensors") for folder in (first, again))
+    weights = [key for key in before if key.endswith("conv.weight")]
+    assert weights and all(torch.equal(before[key], after[key]) for key in weights)
