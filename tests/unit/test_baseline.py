@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from im2im_core.baseline import otsu_watershed
+from im2im_core.baseline import blur, otsu_mask, otsu_watershed
 from im2im_core.builtin.instance_metrics import average_precision
 from im2im_core.demo_images import make_nuclei
 from im2im_core.errors import DataError
@@ -77,3 +77,19 @@ def test_strength_on_real_nuclei():
         scores.append(average_precision(otsu_watershed(tifffile.imread(path)), truth)["ap@0.50"])
     assert len(scores) == 24
     assert 0.81 < np.mean(scores) < 0.86  # a weak baseline would flatter every model
+
+
+def test_otsu_finds_bright_or_dark_pixels() -> None:
+    image = np.zeros((32, 32))
+    image[8:24, 8:24] = 100
+    bright, dark = otsu_mask(image), otsu_mask(image, bright=False)
+    assert bright[16, 16] == 1 and bright[0, 0] == 0
+    assert (bright + dark == 1).all()
+    assert otsu_mask(np.ones((8, 8))).sum() == 0
+
+
+def test_blur_keeps_the_mean_and_takes_the_noise() -> None:
+    noise = np.random.default_rng(0).normal(100, 10, (64, 64))
+    assert np.array_equal(blur(noise, sigma=0), noise.astype(np.float32))
+    blurred = blur(noise, sigma=2)
+    assert blurred.mean() == pytest.approx(noise.mean(), rel=1e-3) and blurred.std() < 0.3 * noise.std()
