@@ -1,36 +1,33 @@
-"""The run configuration: which component fills each section, and with which settings. Loads no torch."""
+"""From layers of settings to a validated run configuration. Loads no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from im2im_core.borrowed import BORROWED, borrowed_component
-from im2im_core.components import ComponentConfig, Model, Preset
+from im2im_core.components import Model, Preset
 from im2im_core.errors import ComponentError, ConfigError
-from im2im_core.layers import Layer, assign, dump_yaml, overlay, parse_assignment
+from im2im_core.layers import Layer, assign, overlay, parse_assignment
 from im2im_core.problems import explain, suggest
 from im2im_core.registry import Registered, Registry
+from im2im_core.run_config import LISTS, SINGLE, Choice, RunConfig, task_of
 
-SINGLE: Mapping[str, str] = {
-    "reader": "reader",
-    "dataset": "dataset",
-    "network": "network",
-    "model": "model",
-    "loss": "loss",
-    "optimizer": "optimizer",
-    "scheduler": "scheduler",
-    "trainer": "trainer",
-}
-LISTS: Mapping[str, str] = {
-    "preprocessing": "transform",
-    "augmentation": "transform",
-    "postprocessing": "postprocessor",
-    "metrics": "metric",
-}
+__all__ = [
+    "LISTS",
+    "SINGLE",
+    "Choice",
+    "RunConfig",
+    "check_dimensions",
+    "find_component",
+    "merge",
+    "resolve",
+    "validate",
+]
+
 OPTIONAL = {"reader", "scheduler"}
 CORE_DEFAULTS: Layer = {
     "seed": 0,
@@ -42,88 +39,6 @@ CORE_DEFAULTS: Layer = {
     "postprocessing": [],
     "metrics": [],
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A component and its validated settings.
-
-    Attributes:
-        name: what identifies it among the installed plug-ins: its name, or 'plug-in/name' where that is ambiguous.
-        plugin: who supplies it.
-        component: its declaration.
-        config: its settings.
-        parts: the losses that a sum of losses is made of.
-    """
-
-    name: str
-    plugin: str
-    component: Any
-    config: ComponentConfig
-    parts: tuple[Choice, ...] = ()
-
-    def settings(self) -> dict[str, Any]:
-        """Name and all settings as plain JSON types."""
-        settings = self.config.model_dump(mode="json", exclude_unset=self.plugin == BORROWED)
-        if self.parts:
-            own = [{key: value for key, value in part.items() if key != "name"} for part in settings["parts"]]
-            inner = [part.settings() for part in self.parts]
-            settings["parts"] = [{"name": i["name"], **o, **i} for o, i in zip(own, inner, strict=True)]
-        return {"name": self.name, **settings}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunConfig:
-    """Everything that decides a run. Made by `resolve`; written to `config.yaml` and read back by `--config`.
-
-    `given` names what the user has set ("dataset.patch_size"), which no planning changes.
-    """
-
-    seed: int
-    model: Choice
-    network: Choice
-    loss: Choice
-    dataset: Choice
-    optimizer: Choice
-    trainer: Choice
-    reader: Choice | None = None
-    scheduler: Choice | None = None
-    preprocessing: tuple[Choice, ...] = ()
-    augmentation: tuple[Choice, ...] = ()
-    postprocessing: tuple[Choice, ...] = ()
-    metrics: tuple[Choice, ...] = ()
-    given: frozenset[str] = field(default=frozenset(), compare=False)
-
-    @property
-    def task(self) -> str:
-        """What the model is trained for."""
-        return task_of(self.model)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Sections in the order in which a person thinks of them, as plain JSON types."""
-        result: dict[str, Any] = {"seed": self.seed}
-        for section in ("model", "network", "loss", "dataset", "reader", *LISTS, "optimizer", "scheduler", "trainer"):
-            value = getattr(self, section)
-            if section in LISTS:
-                result[section] = [choice.settings() for choice in value]
-            else:
-                # Nothing is written as null: the model's own defaults may hold a scheduler that was turned off.
-                result[section] = value.settings() if value is not None else None
-        return result
-
-    def to_yaml(self) -> str:
-        """The resolved configuration, accepted by `--config`."""
-        return dump_yaml(self.to_dict())
-
-    def choices(self) -> Iterable[tuple[str, Choice]]:
-        """All components in use with the path of their section."""
-        for section in SINGLE:
-            choice = getattr(self, section)
-            if choice is not None:
-                yield section, choice
-        for section in LISTS:
-            for index, choice in enumerate(getattr(self, section)):
-                yield f"{section}.{index}", choice
 
 
 def resolve(
@@ -269,12 +184,6 @@ def _choose_parts(
         if choice:
             chosen.append(choice)
     return {**settings, "parts": kept}, tuple(chosen)
-
-
-def task_of(model: Choice) -> str:
-    """What a model is trained for: its setting `task`, or what its declaration says."""
-    task: str = getattr(model.config, "task", None) or model.component.task
-    return task
 
 
 def _mismatches(sections: Mapping[str, Any]) -> list[str]:

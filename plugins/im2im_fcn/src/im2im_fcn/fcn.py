@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from im2im_fcn.model_config import FcnConfig
+from im2im_fcn.config import FcnConfig
 
 
 class TargetScale(nn.Module):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from im2im_core import Model
+from im2im_fcn.config import FcnConfig, ProbabilisticConfig
 from im2im_fcn.data_plan import plan_model
-from im2im_fcn.model_config import FcnConfig, ProbabilisticConfig
 
 ALL = ["image", "target", "costmap"]
 DEFAULTS: Mapping[str, Any] = {

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from im2im_fcn.config import ProbabilisticConfig
 from im2im_fcn.fcn import Fcn, outputs_of
 from im2im_fcn.losses.elbo import kl_divergence
-from im2im_fcn.model_config import ProbabilisticConfig
 
 
 class GaussianEncoder(nn.Module):
