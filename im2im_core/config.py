@@ -61,8 +61,12 @@ def resolve(
     declared: Any = registry.get("preset", preset).component if preset else None
     named = declared.settings if declared else {}
     layers = [_normal(layer) for layer in (named, file or {}, flags or {})]
-    given = {f"{section}.{key}" for layer in layers for section, value in layer.items()
-             if isinstance(value, Mapping) for key in value}  # fmt: skip
+    given = {
+        f"{section}.{key}"
+        for layer in layers
+        for section, value in layer.items()
+        for key in (value if isinstance(value, Mapping) else ("",))
+    }
     given |= {".".join(parse_assignment(text)[0]) for text in assignments}
     return replace(validate(registry, merged), given=frozenset(given))
 

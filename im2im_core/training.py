@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -89,15 +89,18 @@ def plan_settings(registry: Registry, config: RunConfig, facts: DataFacts, load:
         if plan is None:
             continue
         found = plan(config, facts, survey)
-        kept = {
-            name: {
-                key: value for key, value in values.items() if f"{name}.{key}" not in config.given - {"network.name"}
-            }
-            for name, values in found.items()
-        }
+        kept = {name: _left_open(name, values, config.given) for name, values in found.items()}
+        kept = {name: values for name, values in kept.items() if values}
         config = replace(validate(registry, overlay(config.to_dict(), kept)), given=config.given)
     check_dimensions(config, facts.spatial_dims, facts.target_channels)
     return config
+
+
+def _left_open(section: str, values: Any, given: frozenset[str]) -> Any:
+    """What of a planned section the user has not set; that a network was to be planned is no choice of a network."""
+    if isinstance(values, Mapping):
+        return {key: value for key, value in values.items() if f"{section}.{key}" not in given - {"network.name"}}
+    return None if any(path.split(".")[0] == section for path in given) else values
 
 
 def survey_data(config: RunConfig, load: ReadImage) -> DataSurvey:

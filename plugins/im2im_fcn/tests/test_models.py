@@ -165,3 +165,36 @@ def test_start_points(tmp_path: Path, capsys: pytest.CaptureFixture[str], one_th
     before, after = (load_file(folder / "bundle" / "weights.safetensors") for folder in (first, again))
     weights = [key for key in before if key.endswith("conv.weight")]
     assert weights and all(torch.equal(before[key], after[key]) for key in weights)
+
+
+def test_a_residual_model_starts_at_the_image_in_its_own_units() -> None:
+    sets = ("model.residual=true", "model.target_range=[[100,300]]", "preprocessing=[]")
+    settings = settings_for("unet", "fcn", "restoration", sets)
+    built = build_model(settings, spatial_dims=2, in_channels=1, target_channels=1, training=False).eval()
+    built.network = torch.nn.Conv2d(1, 1, 1)
+    torch.nn.init.zeros_(built.network.weight)
+    torch.nn.init.zeros_(built.network.bias)
+    image = torch.rand(1, 1, 16, 16) * 200 + 100
+    with torch.no_grad():
+        assert torch.allclose(built(image), image, atol=1e-3)
+
+
+def test_a_residual_model_needs_an_image_that_is_as_on_disk(tmp_path: Path) -> None:
+    save(tmp_path / "data", "a", np.ones((32, 32)), np.ones((32, 32)))
+    with pytest.raises(ConfigError, match="must stay in the target's units"):
+        run(tmp_path / "data", tmp_path / "runs", {"model": {"name": "fcn", "residual": True}})
+    assert not (tmp_path / "runs").exists()
+
+
+def test_objects_as_foreground_are_judged_as_foreground(tmp_path: Path, one_thread) -> None:
+    labels = np.zeros((32, 32))
+    labels[4:12, 4:12], labels[18:30, 18:30] = 1, 7
+    for name in "abc":
+        save(tmp_path / "data", name, labels * 30 + 10, labels)
+    flags = {"model": {"name": "fcn", "task": "semantic-segmentation", "classes": 1}}
+    run_dir = run(tmp_path / "data", tmp_path / "runs", flags, ("dataset.patch_size=32",))
+    header = (run_dir / "metrics.csv").read_text().splitlines()[0]
+    assert "val_dice" in header and "val_dice_class" not in header
+    assert "foreground: true" in (run_dir / "config.yaml").read_text()
+    asked = run(tmp_path / "data", tmp_path / "own", flags, ("dataset.patch_size=32", "metrics.0.threshold=0.4"))
+    assert "foreground: false" in (asked / "config.yaml").read_text()

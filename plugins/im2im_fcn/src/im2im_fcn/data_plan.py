@@ -17,7 +17,10 @@ def plan_model(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> 
     Raises:
         ConfigError: the targets are no class maps.
     """
-    found = {"model": _targets(run, facts, survey)}
+    found: dict[str, Any] = {"model": _targets(run, facts, survey)}
+    if found["model"].get("classes", run.model.config.classes) == 1:
+        # One output knows foreground only, whatever number an object or a mask has in the target.
+        found["metrics"] = [{"name": "dice", "foreground": True}]
     if run.dataset.config.patch_size is None and "dataset.patch_size" not in run.given:
         return {**found, "dataset": {"patch_size": PATCH[facts.spatial_dims]}}
     return found

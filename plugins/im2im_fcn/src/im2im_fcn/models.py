@@ -30,10 +30,9 @@ CLASSES: Mapping[str, Any] = {
 }
 TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "semantic-segmentation": CLASSES,
-    "restoration": {"model": {"residual": True}, "preprocessing": [], "metrics": [{"name": "psnr"}, {"name": "ssim"}]},
+    "restoration": {"metrics": [{"name": "psnr"}, {"name": "ssim"}]},
     "regression": {"metrics": [{"name": "mae"}]},
 }
-PLAIN_RESTORATION: Mapping[str, Any] = {"metrics": TASK_DEFAULTS["restoration"]["metrics"]}
 
 
 def _fcn(
@@ -104,7 +103,7 @@ MODELS = (
         factory=_probabilistic,
         task="translation",
         defaults=DEFAULTS,
-        task_defaults={**TASK_DEFAULTS, "restoration": PLAIN_RESTORATION},
+        task_defaults=TASK_DEFAULTS,
         plan=plan_model,
     ),
 )
