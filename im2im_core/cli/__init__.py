@@ -9,6 +9,7 @@ import typer
 from im2im_core.cli.demo import demo
 from im2im_core.cli.evaluate import evaluate
 from im2im_core.cli.init import init
+from im2im_core.cli.inspect import inspect
 from im2im_core.cli.list import list_components
 from im2im_core.cli.plugins import plugins
 from im2im_core.cli.predict import predict
@@ -32,6 +33,7 @@ app.command("list")(list_components)
 app.command()(show)
 app.command()(plugins)
 app.command()(init)
+app.command()(inspect)
 app.command()(demo)
 
 
