@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from im2im_core.errors import BundleError, ComponentError, ConfigError, DataError, Im2imError, OutputError
     from im2im_core.files import write_beside
     from im2im_core.hookspecs import API_VERSION, hookimpl
-    from im2im_core.image import Image
+    from im2im_core.image import Image, to_pixel_type
     from im2im_core.interfaces import DataFacts, DataSurvey, Sample, TrainingResult
 
 __version__ = "0.1.0"
@@ -56,6 +56,7 @@ __all__ = [
     "Writer",
     "__version__",
     "hookimpl",
+    "to_pixel_type",
     "write_beside",
 ]
 

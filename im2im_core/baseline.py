@@ -87,9 +87,7 @@ def otsu_mask(image: NumpyArray, *, bright: bool = True) -> NumpyArray:
 
 def blur(image: NumpyArray, *, sigma: float) -> NumpyArray:
     """The image itself, blurred by a Gaussian of `sigma` pixels; 0: as it is."""
-    blurred: NumpyArray = (
-        ndimage.gaussian_filter(image.astype(np.float32), sigma) if sigma else image.astype(np.float32)
-    )
+    blurred: NumpyArray = ndimage.gaussian_filter(image.astype(np.float32), sigma)
     return blurred
 
 

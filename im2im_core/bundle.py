@@ -128,12 +128,7 @@ def open_bundle(path: Path, registry: Registry) -> Bundle:
         BundleError: damaged, of a newer format, or a plug-in is missing.
     """
     path = find_bundle(path)
-    try:
-        raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        _check_version(path, raw)
-        manifest = BundleManifest.model_validate(raw)
-    except (OSError, ValueError, ValidationError) as error:
-        raise BundleError(f"'{path / MANIFEST}' is damaged: {_short(error)}", "copy the bundle again") from error
+    manifest = _read_manifest(path)
     names = {entry.plugin for kind in KINDS for entry in registry.components(kind)} | {BORROWED}
     missing = sorted({(c.plugin, c.distribution) for c in manifest.components if c.plugin not in names})
     if missing:
@@ -149,6 +144,15 @@ def open_bundle(path: Path, registry: Registry) -> Bundle:
             f"the configuration of '{path}' does not fit the installed plug-ins:\n{error.message}"
         ) from error
     return Bundle(path, manifest, config)
+
+
+def _read_manifest(path: Path) -> BundleManifest:
+    try:
+        raw = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        _check_version(path, raw)
+        return BundleManifest.model_validate(raw)
+    except (OSError, ValueError, ValidationError) as error:
+        raise BundleError(f"'{path / MANIFEST}' is damaged: {_short(error)}", "copy the bundle again") from error
 
 
 def _check_version(path: Path, raw: Any) -> None:
@@ -197,11 +201,7 @@ def start_from(model: LightningModule, path: Path, *, partial: bool = False) -> 
         BundleError: damaged; or tensors differ, the first of which are named; or nothing fits at all.
     """
     path = find_bundle(path)
-    try:
-        checksum = str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["weights_sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"'{path / MANIFEST}' is damaged: {_short(error)}", "copy the bundle again") from error
-    state = _read_weights(path / WEIGHTS, checksum)
+    state = _read_weights(path / WEIGHTS, _read_manifest(path).weights_sha256)
     expected = {key: value for key, value in model.state_dict().items() if not key.startswith("loss.")}
     if not partial:
         _check_state(expected, state, path / WEIGHTS, "choose the same network, or add --init-partial")

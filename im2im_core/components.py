@@ -63,7 +63,8 @@ class Dataset(Component):
     Attributes:
         tasks: tasks it can serve; empty means all.
         inspect: `inspect(config, load) -> DataFacts`: what the data are, found without loading torch.
-        survey: `survey(config, load) -> DataSurvey`: what their pixels are; asked for only when settings are planned.
+        survey: `survey(config, load, *, images) -> DataSurvey`: what the pixels of targets, and on request of images,
+            are; asked for only when settings are planned.
     """
 
     kind: ClassVar[str] = "dataset"
@@ -74,10 +75,16 @@ class Dataset(Component):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transform(Component):
-    """`factory(config, *, spatial_dims) -> callable` from one sample dict to the next."""
+    """`factory(config, *, spatial_dims) -> callable` from one sample dict to the next.
+
+    Attributes:
+        random: for augmentation only.
+        keeps_size: results have as many pixels as images; what does not is for augmentation only.
+    """
 
     kind: ClassVar[str] = "transform"
     random: bool = False
+    keeps_size: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +133,7 @@ class Loss(Component):
     Attributes:
         tasks: tasks it can serve; empty means all.
         composite: its setting `parts` is a list of losses, each with settings of its own; the factory is given them,
-            built, as `parts`.
+            built, as `parts`. `config.part_settings` names what of each item belongs to the composite itself.
     """
 
     kind: ClassVar[str] = "loss"

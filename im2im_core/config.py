@@ -65,7 +65,8 @@ def resolve(
         f"{section}.{key}"
         for layer in layers
         for section, value in layer.items()
-        for key in (value if isinstance(value, Mapping) else ("",))
+        for key, setting in (value.items() if isinstance(value, Mapping) else [("", value)])
+        if setting is not None  # as a file has it that states every setting: left open
     }
     given |= {".".join(parse_assignment(text)[0]) for text in assignments}
     return replace(validate(registry, merged), given=frozenset(given))
@@ -212,6 +213,8 @@ def _mismatches(sections: Mapping[str, Any]) -> list[str]:
     for index, choice in enumerate(sections["preprocessing"]):
         if choice.component.random:
             problems.append(f"preprocessing.{index}: '{choice.name}' is random; move it to augmentation")
+        if not choice.component.keeps_size:
+            problems.append(f"preprocessing.{index}: '{choice.name}' changes the image size; move it to augmentation")
     return problems
 
 

@@ -61,7 +61,9 @@ def evaluate(
         for target, paths in matches.ambiguous.items()
     }
     cases = []
-    for pair, figures in _judge(matches.pairs, lambda path: _read(path, load), metrics, load, progress, errors):
+    for pair, figures in _judge(
+        matches.pairs, lambda pair, target: _read(pair.prediction, load), metrics, load, progress, errors
+    ):
         cases.append(Case(pair.stem, figures, pair.prediction, pair.target, pair.image))
     return _summary(cases, metrics, primary, method, errors, matches)
 
@@ -82,22 +84,27 @@ def evaluate_baseline(
         pairs: as for `evaluate`; the predictions in them are not looked at, and pairs without an image are left out.
         metrics: metric by name.
         load: opens a file.
-        predict: from an image (Y, X) or (Z, Y, X), averaged over its channels, to a result of the same shape.
+        predict: from an image (Y, X) or (Z, Y, X) to a result of the same shape. It is given each channel of the image
+            where the target has as many, else their mean, and then its result stands for all channels of the target.
         progress: told after each pair.
         primary: as for `evaluate`.
         method: what to call it.
     """
 
-    def computed(path: Path) -> Image:
-        image = _read(path, load)
+    def computed(pair: Pair, target: Image) -> Image:
+        image = _read(pair.prediction, load)
         spatial = "".join(axis for axis in SPATIAL_AXES if axis in "YX" or image.sizes.get(axis, 1) > 1)
         channels = image.to_axes("C" + spatial).compute()
-        return Image(predict(channels[0] if len(channels) == 1 else channels.mean(axis=0)), spatial)
+        wanted = target.sizes.get("C", 1)
+        if len(channels) not in (1, wanted):
+            channels = channels.mean(axis=0, keepdims=True)
+        results = np.stack([predict(channel) for channel in channels])
+        return Image(results if len(results) == wanted else np.repeat(results, wanted, axis=0), "C" + spatial)
 
     errors: dict[str, str] = {}
     usable = [pair._replace(prediction=pair.image) for pair in (Pair(*p) for p in pairs) if pair.image is not None]
     cases = []
-    for pair, figures in _judge(usable, computed, metrics, load, progress, errors, repeat=True):
+    for pair, figures in _judge(usable, computed, metrics, load, progress, errors):
         cases.append(Case(pair.stem, figures, None, pair.target, pair.image))
     return _summary(cases, metrics, primary, method, errors)
 
@@ -122,13 +129,11 @@ def common_axes(prediction: Image, target: Image) -> str:
 
 def _judge(
     pairs: Sequence[Pair],
-    predicted: ReadImage,
+    predicted: Callable[[Pair, Image], Image],
     metrics: Mapping[str, ScoreArrays],
     load: ReadImage,
     progress: Progress | None,
     errors: dict[str, str],
-    *,
-    repeat: bool = False,
 ) -> Iterable[tuple[Pair, dict[str, float]]]:
     """Figures of each usable pair; what is wrong with the others goes to `errors`."""
     for done, pair in enumerate(pairs, start=1):
@@ -136,7 +141,7 @@ def _judge(
         try:
             target = _read(pair.target, load)
             culprit = pair.prediction
-            prediction = _repeated(predicted(pair.prediction), target) if repeat else predicted(pair.prediction)
+            prediction = predicted(pair, target)
             axes = common_axes(prediction, target)
             figures = _figures(metrics, prediction.to_axes(axes).compute(), target.to_axes(axes).compute())
         except Exception as error:  # decoders raise whatever they like; one bad file must not cost the others
@@ -146,16 +151,6 @@ def _judge(
             yield pair, figures
         if progress is not None:
             progress(done, len(pairs))
-
-
-def _repeated(prediction: Image, target: Image) -> Image:
-    """A result of one channel for each channel of the target."""
-    channels = target.sizes.get("C", 1)
-    if channels == 1 or prediction.sizes.get("C", 1) > 1:
-        return prediction
-    spatial = "".join(axis for axis in prediction.axes if axis in SPATIAL_AXES)
-    pixels = prediction.to_axes("C" + spatial).compute()
-    return Image(np.repeat(pixels, channels, axis=0), "C" + spatial)
 
 
 def _figures(metrics: Mapping[str, ScoreArrays], prediction: NumpyArray, target: NumpyArray) -> dict[str, float]:

@@ -108,3 +108,23 @@ class Image:
         names = self.channel_names if len(self.channel_names) == channels else ()
         pixel_size = {axis: size for axis, size in self.pixel_size.items() if axis in axes}
         return Image(data, axes, pixel_size, names)
+
+
+def to_pixel_type(array: np.ndarray[Any, Any], dtype: Any) -> np.ndarray[Any, Any]:
+    """An array as another pixel type; for whole numbers values are rounded, and cut off at the limits of the type.
+
+    Raises:
+        DataError: NaN has no whole number.
+    """
+    dtype = np.dtype(dtype)
+    if dtype.kind not in "iu" or array.dtype.kind == "b":
+        return array.astype(dtype)
+    if array.dtype.kind == "f":
+        if np.isnan(array).any():
+            raise DataError(f"the result holds NaN, which pixels of type '{dtype}' cannot", "write it as float32")
+        # In float32 the largest int32 is rounded up, out of its own range.
+        array = array.astype(np.float64).round()
+    limits = np.iinfo(dtype)
+    # Numpy refuses limits that the array's own type cannot hold.
+    own = np.iinfo(array.dtype) if array.dtype.kind in "iu" else limits
+    return array.clip(max(limits.min, own.min), min(limits.max, own.max)).astype(dtype)

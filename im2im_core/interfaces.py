@@ -84,7 +84,7 @@ class DataSurvey:
     Attributes:
         shapes: spatial shape of every training image, [Z], Y, X.
         pixel_size: micrometre per pixel by axis, of the first image; empty when unknown.
-        image_range: of each image channel the 1st and the 99.8th percentile.
+        image_range: of each image channel the 1st and the 99.8th percentile; empty when not asked for.
         target_range: the same of each target channel.
         classes: the different whole numbers in the targets, rising; at most 1000 of them; empty for other targets.
         foreground: share of target pixels above 0.

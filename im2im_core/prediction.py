@@ -17,7 +17,7 @@ import numpy as np
 from im2im_core.build import Step, build_postprocessing, build_steps
 from im2im_core.bundle import Bundle, load_model
 from im2im_core.errors import ConfigError, DataError, Im2imError
-from im2im_core.image import Image
+from im2im_core.image import Image, to_pixel_type
 
 if TYPE_CHECKING:
     import torch
@@ -156,13 +156,10 @@ def as_target(result: NumpyArray, bundle: Bundle) -> NumpyArray:
     """
     if bundle.manifest.task not in IMAGE_TASKS or result.dtype.kind != "f" or not bundle.manifest.target_dtype:
         return result
-    dtype = np.dtype(bundle.manifest.target_dtype)
-    changed = any("target" in getattr(choice.config, "keys", ()) for choice in bundle.config.preprocessing)
-    if dtype.kind not in "iu" or changed:
+    # Of fractions float32 is what networks compute in, whatever the targets are stored in.
+    if np.dtype(bundle.manifest.target_dtype).kind not in "iu" or bundle.config.changes_target:
         return result
-    limits = np.iinfo(dtype)
-    whole: NumpyArray = result.round().clip(limits.min, limits.max).astype(dtype)
-    return whole
+    return to_pixel_type(result, bundle.manifest.target_dtype)
 
 
 def _read(source: Image, block: Block) -> NumpyArray:

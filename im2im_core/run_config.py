@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,11 @@ class RunConfig:
         """What the model is trained for."""
         return task_of(self.model)
 
+    @property
+    def changes_target(self) -> bool:
+        """Preprocessing works on the target too, so that predictions are not in the units of the target files."""
+        return any("target" in (getattr(step.config, "keys", None) or ()) for step in self.preprocessing)
+
     def to_dict(self) -> dict[str, Any]:
         """Sections in the order in which a person thinks of them, as plain JSON types."""
         result: dict[str, Any] = {"seed": self.seed}
@@ -105,9 +110,16 @@ class RunConfig:
             choice = getattr(self, section)
             if choice is not None:
                 yield section, choice
+                yield from _parts(section, choice)
         for section in LISTS:
             for index, choice in enumerate(getattr(self, section)):
                 yield f"{section}.{index}", choice
+
+
+def _parts(path: str, choice: Choice) -> Iterator[tuple[str, Choice]]:
+    for index, part in enumerate(choice.parts):
+        yield f"{path}.parts.{index}", part
+        yield from _parts(f"{path}.parts.{index}", part)
 
 
 def task_of(model: Choice) -> str:

@@ -89,18 +89,20 @@ def plan_settings(registry: Registry, config: RunConfig, facts: DataFacts, load:
         if plan is None:
             continue
         found = plan(config, facts, survey)
-        kept = {name: _left_open(name, values, config.given) for name, values in found.items()}
+        kept = {name: _left_open(config, name, values) for name, values in found.items()}
         kept = {name: values for name, values in kept.items() if values}
         config = replace(validate(registry, overlay(config.to_dict(), kept)), given=config.given)
     check_dimensions(config, facts.spatial_dims, facts.target_channels)
     return config
 
 
-def _left_open(section: str, values: Any, given: frozenset[str]) -> Any:
+def _left_open(config: RunConfig, section: str, values: Any) -> Any:
     """What of a planned section the user has not set; that a network was to be planned is no choice of a network."""
-    if isinstance(values, Mapping):
-        return {key: value for key, value in values.items() if f"{section}.{key}" not in given - {"network.name"}}
-    return None if any(path.split(".")[0] == section for path in given) else values
+    if not isinstance(values, Mapping):
+        return None if any(path.split(".")[0] == section for path in config.given) else values
+    settings = getattr(config, section).config
+    set_by_user = {key for key in values if f"{section}.{key}" in config.given and key != "name"}
+    return {k: v for k, v in values.items() if k not in set_by_user or getattr(settings, k, None) is None}
 
 
 def survey_data(config: RunConfig, load: ReadImage) -> DataSurvey:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from im2im_core.builtin.loss_config import PartConfig, SumConfig
+from im2im_core.builtin.loss_config import SumConfig, Warmup
 
 
 class SumLoss(nn.Module):
@@ -30,17 +31,18 @@ class SumLoss(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor, costmap: Tensor | None = None) -> Tensor:
         """Scalar loss; a part whose weight is still 0 is not computed."""
-        total = prediction.sum() * 0
-        for part, settings in zip(self.parts, self.settings, strict=True):
-            weight = settings.weight * warmup_factor(settings, self.epoch)
-            if weight:
-                total = total + weight * part(prediction, target, costmap=costmap)
-        return total
+        terms = [
+            weight * part(prediction, target, costmap=costmap)
+            for part, settings in zip(self.parts, self.settings, strict=True)
+            if (weight := settings.weight * warmup_factor(self.epoch, settings.warmup_epochs, settings.warmup))
+        ]
+        # In the first epoch nothing may count yet, and there must still be something to differentiate.
+        return torch.stack(terms).sum() if terms else prediction.sum() * 0
 
 
-def warmup_factor(settings: PartConfig, epoch: int) -> float:
-    """From 0 in the first epoch to 1 after `warmup_epochs`, on a line or half a cosine."""
-    if epoch >= settings.warmup_epochs:
+def warmup_factor(epoch: int, epochs: int, shape: Warmup = "linear") -> float:
+    """From 0 in epoch 0 to 1 in epoch `epochs` and after it, on a line or half a cosine; always 1 with 0 epochs."""
+    if epoch >= epochs:
         return 1.0
-    share = epoch / settings.warmup_epochs
-    return share if settings.warmup == "linear" else (1 - math.cos(math.pi * share)) / 2
+    share = epoch / epochs
+    return share if shape == "linear" else (1 - math.cos(math.pi * share)) / 2

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 IMAGES: tuple[Task, ...] = ("restoration", "translation", "regression", "generation")
+# Structure and correlation need more than the one number of a regression.
+STRUCTURES: tuple[Task, ...] = ("restoration", "translation", "generation")
 CLASSES: tuple[Task, ...] = ("semantic-segmentation",)
 
 
@@ -33,10 +35,10 @@ def _inspect(config: PairedConfig, load: ReadImage) -> DataFacts:
     return inspect_paired(config, load)
 
 
-def _survey(config: PairedConfig, load: ReadImage) -> DataSurvey:
+def _survey(config: PairedConfig, load: ReadImage, *, images: bool = False) -> DataSurvey:
     from im2im_core.builtin.survey import survey_paired
 
-    return survey_paired(config, load)
+    return survey_paired(config, load, images=images)
 
 
 # The parameters are spelt out: the core hands a factory those of its arguments that the signature names.
@@ -199,7 +201,7 @@ LOSSES: tuple[Loss, ...] = (
         summary="1 - structural similarity, weighted by the cost map",
         config=SsimConfig,
         factory=_ssim,
-        tasks=IMAGES,
+        tasks=STRUCTURES,
     ),
     Loss(
         name="cross-entropy",

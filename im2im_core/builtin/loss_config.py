@@ -8,6 +8,8 @@ from pydantic import Field
 
 from im2im_core.components import ComponentConfig
 
+Warmup = Literal["linear", "cosine"]
+
 
 class HuberConfig(ComponentConfig):
     """Settings of `huber`."""
@@ -61,7 +63,7 @@ class PartConfig(ComponentConfig):
     name: str = Field(description="the loss")
     weight: float = Field(default=1.0, ge=0, description="factor of this loss")
     warmup_epochs: int = Field(default=0, ge=0, description="epochs in which the factor rises from 0 to the weight")
-    warmup: Literal["linear", "cosine"] = Field(default="linear", description="how it rises")
+    warmup: Warmup = Field(default="linear", description="how it rises")
 
 
 class SumConfig(ComponentConfig):

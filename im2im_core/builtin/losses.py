@@ -1,9 +1,4 @@
-"""The usual losses, each `(prediction, target, costmap=None) -> scalar`.
-
-Shapes are (B, K, [Z,] Y, X) for the prediction and (B, C, [Z,] Y, X) for target and cost map (C = 1, or as the target).
-Predictions of segmentation losses are logits. With K = 1 every target above 0 is foreground; with K > 1 a target of one
-channel holds class numbers, and one of K channels a mask for each class.
-"""
+"""The usual losses, each `(prediction, target, costmap=None) -> scalar`; see `im2im_core.targets` for shapes."""
 
 from __future__ import annotations
 
@@ -25,19 +20,10 @@ from im2im_core.builtin.loss_config import (
     SsimConfig,
 )
 from im2im_core.components import ComponentConfig
-from im2im_core.errors import ConfigError, DataError
+from im2im_core.errors import ConfigError
+from im2im_core.targets import class_numbers, independent, masks_of, probabilities_of, same_shape, weighted_mean
 
 PixelError = Callable[[Tensor, Tensor], Tensor]
-
-
-def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Mean over all pixels, each counting by its cost map; 0 with a gradient of 0 where nothing counts."""
-    if weights is None:
-        return values.mean()
-    weights = weights.to(values.dtype).expand_as(values)
-    # Not 0 * value: a pixel that does not count may hold anything, also infinity.
-    counted = torch.where(weights > 0, values * weights, torch.zeros_like(values))
-    return counted.sum() / weights.sum().clamp(min=torch.finfo(values.dtype).tiny)
 
 
 class PixelLoss(nn.Module):
@@ -49,7 +35,7 @@ class PixelLoss(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor, costmap: Tensor | None = None) -> Tensor:
         """Scalar loss."""
-        _same_shape(prediction, target)
+        same_shape(prediction, target)
         return weighted_mean(self.error(prediction, target.to(prediction.dtype)), costmap)
 
 
@@ -68,7 +54,7 @@ class SsimLoss(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor, costmap: Tensor | None = None) -> Tensor:
         """Scalar loss."""
-        _same_shape(prediction, target)
+        same_shape(prediction, target)
         target = target.to(prediction.dtype)
         if costmap is not None:
             prediction = torch.where(costmap > 0, prediction, target)
@@ -100,20 +86,17 @@ class CrossEntropyLoss(nn.Module):
     def forward(self, prediction: Tensor, target: Tensor, costmap: Tensor | None = None) -> Tensor:
         """Scalar loss."""
         if prediction.shape[1] == 1:
-            masks = _masks(prediction, target)
+            masks = masks_of(prediction, target)
             return weighted_mean(F.binary_cross_entropy_with_logits(prediction, masks, reduction="none"), costmap)
         weights: Any = self.class_weights
         if weights is not None and len(weights) != prediction.shape[1]:
             raise ConfigError(
                 f"loss.class_weights: {len(weights)} weights for {prediction.shape[1]} classes", "give one per class"
             )
-        classes = _classes(prediction, target)
-        try:
-            values = F.cross_entropy(
-                prediction, classes, weight=weights, reduction="none", label_smoothing=self.label_smoothing
-            )
-        except (IndexError, RuntimeError) as error:
-            raise _bad_classes(prediction, target) from error
+        classes = class_numbers(prediction, target)
+        values = F.cross_entropy(
+            prediction, classes, weight=weights, reduction="none", label_smoothing=self.label_smoothing
+        )
         counted = torch.ones_like(values) if costmap is None else costmap[:, 0].to(values.dtype)
         # As torch does: a mean over weights, not over pixels.
         normalizer = counted if weights is None else counted * weights[classes]
@@ -132,7 +115,7 @@ class BceLoss(nn.Module):
     def forward(self, prediction: Tensor, target: Tensor, costmap: Tensor | None = None) -> Tensor:
         """Scalar loss."""
         weight: Any = self.positive_weight
-        masks = _masks(prediction, target)
+        masks = masks_of(prediction, target)
         values = F.binary_cross_entropy_with_logits(prediction, masks, reduction="none", pos_weight=weight)
         return weighted_mean(values, costmap)
 
@@ -146,8 +129,8 @@ class RegionLoss(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor, costmap: Tensor | None = None) -> Tensor:
         """Scalar loss."""
-        masks = _masks(prediction, target)
-        probabilities = prediction.sigmoid() if _independent(prediction, target) else prediction.softmax(1)
+        masks = masks_of(prediction, target)
+        probabilities = probabilities_of(prediction, target)
         if costmap is not None:
             # Masked after the activation: a logit of 0 would still be a probability.
             counts = costmap > 0
@@ -166,8 +149,8 @@ class DiceFocalLoss(nn.Module):
 
     def forward(self, prediction: Tensor, target: Tensor, costmap: Tensor | None = None) -> Tensor:
         """Scalar loss."""
-        masks = _masks(prediction, target)
-        focal = FocalLoss(gamma=self.config.gamma, use_softmax=not _independent(prediction, target), reduction="none")
+        masks = masks_of(prediction, target)
+        focal = FocalLoss(gamma=self.config.gamma, use_softmax=not independent(prediction, target), reduction="none")
         pixels = weighted_mean(focal(prediction, masks), costmap)
         regions: Tensor = self.dice(prediction, target, costmap)
         return self.config.dice_weight * regions + self.config.focal_weight * pixels
@@ -214,44 +197,3 @@ class _Background(nn.Module):
             probabilities, masks = probabilities[:, 1:], masks[:, 1:]
         result: Tensor = self.loss(probabilities, masks)
         return result
-
-
-def _independent(prediction: Tensor, target: Tensor) -> bool:
-    """Each channel is a question of its own: one output only, or a target mask for each."""
-    return prediction.shape[1] == 1 or target.shape[1] == prediction.shape[1]
-
-
-def _masks(prediction: Tensor, target: Tensor) -> Tensor:
-    """Target as one mask per output."""
-    if _independent(prediction, target):
-        _same_shape(prediction, target)
-        return (target > 0).to(prediction.dtype)
-    classes = _classes(prediction, target)
-    try:
-        return F.one_hot(classes, prediction.shape[1]).movedim(-1, 1).to(prediction.dtype)
-    except RuntimeError as error:
-        raise _bad_classes(prediction, target) from error
-
-
-def _classes(prediction: Tensor, target: Tensor) -> Tensor:
-    """Class numbers (B, [Z,] Y, X); of a mask per class the class that is set."""
-    if target.shape[2:] != prediction.shape[2:] or target.shape[1] not in (1, prediction.shape[1]):
-        _same_shape(prediction, target)
-    return target[:, 0].long() if target.shape[1] == 1 else target.argmax(1)
-
-
-def _same_shape(prediction: Tensor, target: Tensor) -> None:
-    # Broadcasting would hide the difference and train on nonsense.
-    if prediction.shape != target.shape:
-        raise DataError(
-            f"the prediction has shape '{tuple(prediction.shape)}', the target '{tuple(target.shape)}'",
-            "the model's outputs and the channels of the target must agree; check model and loss",
-        )
-
-
-def _bad_classes(prediction: Tensor, target: Tensor) -> DataError:
-    return DataError(
-        f"the target holds class '{int(target.max())}' (least '{int(target.min())}'), the model has "
-        f"{prediction.shape[1]} outputs for classes 0 to {prediction.shape[1] - 1}",
-        "give the model an output for every class, or number the classes from 0",
-    )

@@ -15,15 +15,20 @@ MOST_CLASSES = 1000
 PERCENTILES = (1.0, 99.8)
 
 
-def survey_paired(config: PairedConfig, load: ReadImage) -> DataSurvey:
+def survey_paired(config: PairedConfig, load: ReadImage, *, images: bool = False) -> DataSurvey:
     """Shapes, intensities and classes of all pairs. Every target is read whole: a rare class must not be missed.
+
+    Args:
+        config: settings of `paired`.
+        load: opens a file.
+        images: read the pixels of the images too; of their headers alone the range of intensities stays unknown.
 
     Raises:
         DataError: a file cannot be read.
     """
     train, val = split_subjects(config, seed=0)
     subjects = sorted([*train, *val], key=lambda subject: subject.stem)
-    shapes, images, targets = [], [], []
+    shapes, intensities, targets = [], [], []
     classes: set[int] = set()
     inside = total = 0
     whole = True
@@ -34,7 +39,8 @@ def survey_paired(config: PairedConfig, load: ReadImage) -> DataSurvey:
         dims = len(image.axes) - 1
         pixel_size = pixel_size or dict(image.pixel_size)
         shapes.append(image.shape[1:])
-        images.append(_some(read_pixels(image, subject.image), len(subjects)))
+        if images:
+            intensities.append(_some(read_pixels(image, subject.image), len(subjects)))
         target = read_pixels(open_image(load, subject.target, dims), subject.target)
         targets.append(_some(target, len(subjects)))
         whole = whole and target.dtype.kind in "iub"
@@ -45,7 +51,7 @@ def survey_paired(config: PairedConfig, load: ReadImage) -> DataSurvey:
     return DataSurvey(
         shapes=tuple(shapes),
         pixel_size=pixel_size,
-        image_range=_ranges(images),
+        image_range=_ranges(intensities),
         target_range=_ranges(targets),
         classes=tuple(sorted(int(number) for number in classes)[:MOST_CLASSES]) if whole else (),
         foreground=inside / total if total else 0.0,
@@ -61,6 +67,6 @@ def _some(pixels: NumpyArray, count: int) -> NumpyArray:
 
 def _ranges(samples: Sequence[NumpyArray]) -> tuple[tuple[float, float], ...]:
     if len({sample.shape[0] for sample in samples}) != 1:
-        return ()  # training will name the file that differs
+        return ()  # none were asked for, or training will name the file that differs
     low, high = np.percentile(np.concatenate(samples, axis=1), PERCENTILES, axis=1)
     return tuple((float(a), float(b)) for a, b in zip(low, high, strict=True))

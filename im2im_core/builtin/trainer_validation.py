@@ -75,6 +75,10 @@ def _array(tensor: torch.Tensor, *, as_float: bool = False) -> NumpyArray:
 class EpochNumbers(Callback):  # type: ignore[misc]
     """Tells every part of the model that has `set_epoch` which epoch begins, such as a loss that comes in slowly."""
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """A training that goes on within an epoch does not begin that epoch again."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Before the first batch."""
         for module in pl_module.modules():

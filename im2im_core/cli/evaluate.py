@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,11 +119,8 @@ def judge_baseline(
         with _Bar("baseline") as bar:
             found.append(evaluate_baseline(matches.pairs, metrics, load, method, bar, primary=primary, method=name))
     figure, higher_is_better = primary or ("", True)
-    worst = float("-inf") if higher_is_better else float("inf")
-    judged = [each for each in found if each.cases] or found[:1]
-    if not judged:
-        return None
-    return (max if higher_is_better else min)(judged, key=lambda each: each.mean.get(figure, worst))
+    sign = 1 if higher_is_better else -1
+    return max(found, key=lambda each: sign * each.mean.get(figure, -sign * math.inf), default=None)
 
 
 def find_pairs(targets: str, suffixes: Sequence[str]) -> list[tuple[str, Path | None, Path]]:

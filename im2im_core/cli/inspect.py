@@ -8,45 +8,59 @@ import typer
 
 if TYPE_CHECKING:
     from im2im_core.interfaces import DataFacts, DataSurvey
+    from im2im_core.registry import Registry
 
 
 def inspect(
     data: Annotated[str, typer.Argument(help="Folder or CSV of training images.")],
-    memory_gb: Annotated[
-        float, typer.Option("--memory-gb", min=0.01, help="Memory that a training step may use.")
-    ] = 8.0,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the network that is planned, as network.memory_gb=24."),
+    ] = None,
 ) -> None:
-    """Say what a data set holds, and which settings `--network auto` would take."""
+    """Say what a data set holds, and which settings would be planned from it."""
     from im2im_core.cli.console import console
-    from im2im_core.config import resolve
-    from im2im_core.errors import ComponentError
+    from im2im_core.components import Dataset
     from im2im_core.formats import image_loader
     from im2im_core.registry import Registry
-    from im2im_core.training import inspect_data, plan_settings, survey_data
 
     registry = Registry.discover()
-    try:
-        network = {"name": registry.get("network", "auto").component.name, "memory_gb": memory_gb}
-        registry.get("model", "fcn")
-    except ComponentError as error:
-        raise ComponentError("the settings are planned by plug-in 'fcn'", "pip install im2im-fcn") from error
-    # The range of the targets is of no concern here, and need not be looked for a second time.
-    model = {"name": "fcn", "task": "semantic-segmentation", "classes": 1}
-    config = resolve(registry, file={"model": model, "network": network, "dataset": {"path": data}})
     load = image_loader(registry)
-    facts = inspect_data(registry, config)
-    survey = survey_data(config, load)
+    dataset = registry.get("dataset", "paired").component
+    assert isinstance(dataset, Dataset) and dataset.survey is not None  # it is our own
+    config = dataset.config.model_validate({"path": data})
+    facts: DataFacts = dataset.inspect(config, load)
+    survey: DataSurvey = dataset.survey(config, load, images=True)
     terminal = console()
     for name, value in describe(facts, survey):
-        terminal.print(f"{name:<18}{value}", highlight=False, markup=False)
-    planned = plan_settings(registry, config, facts, load)
-    terminal.print("suggested (--network auto):", highlight=False)
-    settings = planned.network.settings()
-    for key in ("strides", "kernels", "filters"):
-        terminal.print(f"  network.{key}={settings[key]}", highlight=False, markup=False)
-    dataset = planned.dataset.settings()
-    for key in ("patch_size", "batch_size"):
-        terminal.print(f"  dataset.{key}={dataset[key]}", highlight=False, markup=False)
+        terminal.print(f"{name:<18}{value}", highlight=False, markup=False, soft_wrap=True)
+    for name, lines in suggestions(registry, data, sets or [], facts, survey).items():
+        terminal.print(f"planned by --network {name}:", highlight=False)
+        for line in lines:
+            terminal.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def suggestions(
+    registry: Registry, data: str, sets: list[str], facts: DataFacts, survey: DataSurvey
+) -> dict[str, list[str]]:
+    """What each installed network that plans settings would say, as lines for --set."""
+    from im2im_core.config import resolve
+
+    found = {}
+    models = [entry.qualified for entry in registry.components("model")]
+    for entry in registry.components("network"):
+        plan = getattr(entry.component, "plan", None)
+        if plan is None or not models:
+            continue
+        # The plan looks at the network's settings and the data; which model it is for makes no difference to it.
+        layer = {"model": {"name": models[0]}, "network": {"name": entry.qualified}, "dataset": {"path": data}}
+        run = resolve(registry, file=layer, assignments=sets)
+        found[entry.component.name] = [
+            f"{section}.{key}={value}"
+            for section, values in plan(run, facts, lambda: survey).items()
+            for key, value in values.items()
+        ]
+    return found
 
 
 def describe(facts: DataFacts, survey: DataSurvey) -> list[tuple[str, str]]:

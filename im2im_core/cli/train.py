@@ -100,6 +100,7 @@ def run_training(
     init_partial: bool = False,
 ) -> Path:
     """Train, tell what happens, and write a report; returns the run's folder."""
+    from im2im_core.bundle import find_bundle
     from im2im_core.cli.console import console
     from im2im_core.cli.report import report_run
     from im2im_core.interfaces import DataFacts
@@ -122,7 +123,7 @@ def run_training(
             terminal.print(f"  not in the bundle: {name}", highlight=False)
         terminal.print(f"weights from {init_from}; {len(names)} tensors start at random", highlight=False)
 
-    start = InitialWeights(init_from, init_partial, left_out) if init_from else None
+    start = InitialWeights(find_bundle(init_from), init_partial, left_out) if init_from else None
     finished = train_model(registry, settings, run_dir, resume=checkpoint, init_from=start, announce=announce)
     if finished.result.interrupted:
         terminal.print(f"stopped early; go on with: im2im train --resume {run_dir}", highlight=False)

@@ -64,3 +64,14 @@ def test_settings_survive_the_way_through_yaml() -> None:
 def test_wrong_parts_are_named(parts, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         chosen(*parts)
+
+
+def test_a_bundle_knows_who_brought_the_parts() -> None:
+    nested = chosen({"name": "sum", "parts": [{"name": "pearson"}]}, "l1")
+    sources = {path: choice.plugin for path, choice in nested.choices() if path.startswith("loss")}
+    assert sources == {
+        "loss": "builtin",
+        "loss.parts.0": "builtin",
+        "loss.parts.0.parts.0": "fcn",
+        "loss.parts.1": "builtin",
+    }

@@ -207,6 +207,29 @@ def test_a_baseline_is_computed_from_the_images(pairs):
     assert list(evaluate_baseline(pairs, AP, load, threshold).errors) == [str(pairs[0].image)]
 
 
+@pytest.mark.parametrize(
+    ("image_channels", "target_channels", "expected"),
+    [(2, 2, (10, 30)), (2, 1, (20,)), (2, 3, (20, 20, 20)), (1, 3, (10, 10, 10))],
+    ids=["each channel", "their mean", "their mean for all", "one for all"],
+)
+def test_a_baseline_of_several_channels(tmp_path, image_channels, target_channels, expected):
+    values = {"image": np.array([10, 30][:image_channels]), "target": np.arange(target_channels)}
+    pixels = {name: np.broadcast_to(v[:, None, None], (len(v), 6, 5)).astype(np.float32) for name, v in values.items()}
+    for name, array in pixels.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    seen = {}
+
+    def compare(prediction, target):
+        seen["prediction"], seen["target"] = prediction, target
+        return {"same": 1.0}
+
+    pair = Pair("a", tmp_path / "none.npy", tmp_path / "target.npy", tmp_path / "image.npy")
+    result = evaluate_baseline([pair], {"m": compare}, lambda path: Image(np.load(path), "CYX"), lambda image: image)
+    assert not result.errors
+    assert seen["prediction"].shape == seen["target"].shape
+    assert seen["prediction"].reshape(len(expected), 6, 5)[:, 0, 0].tolist() == list(expected)
+
+
 def test_json_keeps_everything(pairs, tmp_path):
     result = evaluate(pairs, AP, load, method="µ-model <1>")
     result = replace(result, unmatched_predictions=(tmp_path / "x",), errors={"y": "bad"})

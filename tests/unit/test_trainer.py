@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import io
 import logging
+import signal
 import subprocess
 import sys
 import warnings
@@ -634,3 +635,40 @@ def test_the_line() -> None:
 def test_the_factory_of_the_declaration_builds_the_trainer() -> None:
     config = LightningTrainerConfig(max_epochs=3)
     assert build_trainer(config).config is config
+
+
+class EpochLog(toys.ToyModel):
+    """Notes of every batch which epoch its loss was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = torch.nn.Identity()
+        self.told.set_epoch = self.note
+        self.epoch, self.epochs = -1, []
+
+    def note(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        self.epochs.append((self.current_epoch, self.epoch))
+        return super().training_step(batch, batch_idx)
+
+
+class StopsWithinAnEpoch(EpochLog):
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        if (self.current_epoch, batch_idx) == (1, 1):
+            signal.raise_signal(signal.SIGINT)
+        return super().training_step(batch, batch_idx)
+
+
+def test_losses_are_told_the_epoch_also_when_a_training_goes_on_within_one(tmp_path: Path) -> None:
+    first = StopsWithinAnEpoch()
+    result = train(tmp_path / "run", model=lambda: first, max_epochs=3)
+    assert result.interrupted and first.epochs[-1] == (1, 1)
+    second = EpochLog()
+    trainer = TRAINERS[0].factory(
+        LightningTrainerConfig.model_validate({"accelerator": "cpu", "progress": False, "max_epochs": 3})
+    )
+    trainer.fit(second, toys.ToyData(), tmp_path / "run", resume=result.checkpoint)
+    assert second.epochs[0] == (1, 1) and second.epochs[-1] == (2, 2)
+    assert all(current == told for current, told in first.epochs + second.epochs)

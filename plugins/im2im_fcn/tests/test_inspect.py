@@ -22,5 +22,5 @@ def test_a_data_set_is_described_and_planned_for(tmp_path: Path) -> None:
     for words in ("(48, 64) to (80, 128), median (64, 96)", "uint16 -> uint8", "50.0 %", "2 different: 0, 255"):
         assert words in told.output
     assert "dataset.patch_size=[64, 96]" in told.output and "network.strides=[[1, 1], [2, 2]" in told.output
-    little = CliRunner().invoke(app, ["inspect", str(tmp_path), "--memory-gb", "0.01"]).output
+    little = CliRunner().invoke(app, ["inspect", str(tmp_path), "--set", "network.memory_gb=0.01"]).output
     assert "dataset.batch_size=2" in little and "dataset.patch_size=[64, 96]" not in little

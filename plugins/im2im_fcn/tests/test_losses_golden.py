@@ -16,10 +16,11 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).parent))
 import golden_losses as stored
 
+from im2im_core.builtin.composite_loss import warmup_factor
 from im2im_fcn.losses import connectivity, persistent_homology, topological_complexity
 from im2im_fcn.losses.config import GeneralizedDiceFocalConfig
 from im2im_fcn.losses.connectivity import ConnectivityCoherenceLoss
-from im2im_fcn.losses.elbo import kl_divergence, warmup_factor
+from im2im_fcn.losses.elbo import kl_divergence
 from im2im_fcn.losses.fractal import FractalDimensionLoss, binarize, box_values, fractal_dimension
 from im2im_fcn.losses.hausdorff import HausdorffLoss, iterated_distance
 from im2im_fcn.losses.persistent_homology import PersistentHomologyLoss

@@ -14,6 +14,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from im2im_core import ConfigError
+from im2im_core.builtin.composite_loss import warmup_factor
 from im2im_fcn.losses.boundary import BoundaryLoss, signed_distance
 from im2im_fcn.losses.config import (
     BoundaryConfig,
@@ -22,7 +23,7 @@ from im2im_fcn.losses.config import (
     PearsonConfig,
     TverskyConfig,
 )
-from im2im_fcn.losses.elbo import kl_divergence, warmup_factor
+from im2im_fcn.losses.elbo import kl_divergence
 from im2im_fcn.losses.ms_ssim import MsSsimLoss, ms_ssim_map, smooth
 from im2im_fcn.losses.pearson import PearsonLoss
 from im2im_fcn.losses.regions import GeneralizedDiceFocalLoss, TverskyLoss

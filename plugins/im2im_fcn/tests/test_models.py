@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import yaml
 
 from im2im_core import BundleError, ConfigError, DataSurvey
 from im2im_core.build import build_model
@@ -198,3 +199,55 @@ def test_objects_as_foreground_are_judged_as_foreground(tmp_path: Path, one_thre
     assert "foreground: true" in (run_dir / "config.yaml").read_text()
     asked = run(tmp_path / "data", tmp_path / "own", flags, ("dataset.patch_size=32", "metrics.0.threshold=0.4"))
     assert "foreground: false" in (asked / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("loss", ["ssim", "ms-ssim", "pearson"])
+def test_a_number_has_no_structure(loss: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{loss}' serves"):
+        settings_for("unet", "fcn", "regression", (f"loss.name={loss}",))
+
+
+def test_the_probabilistic_model_has_no_residual_setting() -> None:
+    with pytest.raises(ConfigError, match=r"model\.residual: unknown setting"):
+        settings_for("unet", "probabilistic-unet", "restoration", ("model.residual=true",))
+
+
+@pytest.mark.parametrize("step", ["{name: pad-z, planes: 8}", "{name: pad-to-multiple, multiple: 8}"])
+def test_what_changes_the_size_is_no_preprocessing(step: str) -> None:
+    with pytest.raises(ConfigError, match="changes the image size; move it to augmentation"):
+        settings_for("unet", "fcn", "translation", (f"preprocessing=[{step}]",))
+
+
+def test_a_file_that_states_every_setting_leaves_open_what_is_null(tmp_path: Path, one_thread) -> None:
+    random = np.random.default_rng(0)
+    for name in "abc":
+        image = random.integers(50, 300, (40, 40))
+        save(tmp_path / "data", name, image, 20 * (image > 200))
+    base = {
+        "dataset": {"path": str(tmp_path / "data")},
+        "network": {"name": "unet", "channels": [4, 8], "strides": [2]},
+    }
+    first = resolve_settings(
+        REGISTRY,
+        preset="semantic-2d",
+        config=None,
+        flags=base,
+        sets=["dataset.patch_size=null", "trainer.max_epochs=1"],
+    )
+    (tmp_path / "stated.yaml").write_text(first.to_yaml())
+    assert "classes: null" in first.to_yaml() and "patch_size: null" in first.to_yaml()
+    settings = resolve_settings(REGISTRY, preset=None, config=tmp_path / "stated.yaml", flags={}, sets=[])
+    written = (run_training(REGISTRY, settings, tmp_path / "runs") / "config.yaml").read_text()
+    chosen = yaml.safe_load(written)
+    assert chosen["model"]["classes"] == 1 and chosen["dataset"]["patch_size"] == [128, 128]
+
+
+def test_samples_of_the_probabilistic_model_differ_and_follow_the_noise(one_thread) -> None:
+    settings = settings_for("unet", "probabilistic-unet", "semantic-segmentation", ("model.classes=3",))
+    model = build_model(settings, spatial_dims=2, in_channels=1, target_channels=1, training=False).eval()
+    image = torch.rand(1, 1, 16, 16)
+    one, other = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(model.sample(image, one), model.sample(image, one))
+        assert not torch.allclose(model.sample(image, one), model.sample(image, other))
+        assert torch.allclose(model.sample(image, torch.zeros(6)), model(image), atol=1e-5)

@@ -12,8 +12,8 @@ FcnTask = Literal["restoration", "translation", "semantic-segmentation", "regres
 Range = Annotated[tuple[float, float], Field(description="low and high")]
 
 
-class FcnConfig(ComponentConfig):
-    """Settings of `fcn`."""
+class PairsConfig(ComponentConfig):
+    """Settings of every model that is trained on pairs."""
 
     task: FcnTask = Field(default="translation", description="what the targets are: images, classes, or a number")
     classes: int | None = Field(
@@ -27,6 +27,11 @@ class FcnConfig(ComponentConfig):
         description="for images and numbers: of each target channel the intensities that the network sees as 0 and 1; "
         "null: the 1st and 99.8th percentile of all targets",
     )
+
+
+class FcnConfig(PairsConfig):
+    """Settings of `fcn`."""
+
     residual: bool = Field(
         default=False,
         description="for images: the network predicts what to add to the image, which is in the target's units; "
@@ -40,7 +45,7 @@ class FcnConfig(ComponentConfig):
         return self
 
 
-class ProbabilisticConfig(FcnConfig):
+class ProbabilisticConfig(PairsConfig):
     """Settings of `probabilistic-unet`."""
 
     features: int = Field(default=16, ge=1, description="channels of the network's output, before the latent is added")

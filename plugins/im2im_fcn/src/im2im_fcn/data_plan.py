@@ -34,12 +34,13 @@ def _targets(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> Ma
         if facts.target_channels > 1:
             return {"classes": facts.target_channels}
         return {"classes": count_classes(survey())}
-    if config.residual and run.preprocessing:
+    residual = getattr(config, "residual", False)
+    if residual and run.preprocessing:
         raise ConfigError(
             "model.residual: the image must stay in the target's units",
             "add --set preprocessing=[] or model.residual=false",
         )
-    if config.residual and facts.in_channels != facts.target_channels:
+    if residual and facts.in_channels != facts.target_channels:
         raise ConfigError(
             f"model.residual: an image of '{facts.in_channels}' channels cannot be added to a target of "
             f"'{facts.target_channels}'",
@@ -52,7 +53,7 @@ def _targets(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> Ma
                 "give low and high of each channel, or leave it out",
             )
         return {}
-    if any("target" in getattr(step.config, "keys", ()) for step in run.preprocessing):
+    if run.changes_target:
         return {"target_range": [[0.0, 1.0]] * facts.target_channels}
     ranges = survey().target_range
     return {"target_range": [[low, high if high > low else low + 1.0] for low, high in ranges]}

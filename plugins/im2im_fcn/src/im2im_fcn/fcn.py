@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from im2im_fcn.config import FcnConfig
+from im2im_fcn.config import FcnConfig, PairsConfig
 
 
 class TargetScale(nn.Module):
@@ -43,7 +43,7 @@ class TargetScale(nn.Module):
         return scaled
 
 
-def outputs_of(config: FcnConfig, target_channels: int) -> int:
+def outputs_of(config: PairsConfig, target_channels: int) -> int:
     """Channels of the prediction."""
     return config.classes or target_channels if config.task == "semantic-segmentation" else target_channels
 
@@ -74,7 +74,7 @@ class Fcn(pl.LightningModule):  # type: ignore[misc]
 
     def __init__(
         self,
-        config: FcnConfig,
+        config: PairsConfig,
         *,
         network: Callable[[int, int], nn.Module],
         loss: nn.Module | None,
@@ -86,8 +86,10 @@ class Fcn(pl.LightningModule):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.config = config
+        self.residual = isinstance(config, FcnConfig) and config.residual
         self.loss = loss
-        self.network = network(in_channels, outputs_of(config, target_channels))
+        self.outputs = outputs_of(config, target_channels)
+        self.network = network(in_channels, self.outputs)
         images = config.task != "semantic-segmentation"
         self.scale = TargetScale(config.target_range if images else None, spatial_dims)
         self._optimizer, self._scheduler = optimizer, scheduler
@@ -98,7 +100,7 @@ class Fcn(pl.LightningModule):  # type: ignore[misc]
 
     def raw(self, image: Tensor) -> Tensor:
         """Output in the network's units."""
-        if not self.config.residual:
+        if not self.residual:
             output: Tensor = self.network(image)
             return output
         image = self.scale.to_network(image)

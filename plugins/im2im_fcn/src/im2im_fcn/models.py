@@ -35,54 +35,17 @@ TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def _fcn(
-    config: FcnConfig,
-    *,
-    network: Any,
-    loss: Any,
-    optimizer: Any,
-    scheduler: Any,
-    spatial_dims: int,
-    in_channels: int,
-    target_channels: int,
-) -> Any:
+# What the core hands to a model goes on as it is.
+def _fcn(config: FcnConfig, **parts: Any) -> Any:
     from im2im_fcn.fcn import Fcn
 
-    return Fcn(
-        config,
-        network=network,
-        loss=loss,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        spatial_dims=spatial_dims,
-        in_channels=in_channels,
-        target_channels=target_channels,
-    )
+    return Fcn(config, **parts)
 
 
-def _probabilistic(
-    config: ProbabilisticConfig,
-    *,
-    network: Any,
-    loss: Any,
-    optimizer: Any,
-    scheduler: Any,
-    spatial_dims: int,
-    in_channels: int,
-    target_channels: int,
-) -> Any:
+def _probabilistic(config: ProbabilisticConfig, **parts: Any) -> Any:
     from im2im_fcn.probabilistic import ProbabilisticUNet
 
-    return ProbabilisticUNet(
-        config,
-        network=network,
-        loss=loss,
-        optimizer=optimizer,
-        scheduler=scheduler,
-        spatial_dims=spatial_dims,
-        in_channels=in_channels,
-        target_channels=target_channels,
-    )
+    return ProbabilisticUNet(config, **parts)
 
 
 MODELS = (

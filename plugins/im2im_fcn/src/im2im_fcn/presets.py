@@ -7,7 +7,7 @@ from typing import Any
 
 from im2im_core import Preset
 
-_LIGHT = {"name": "unet", "channels": [16, 32, 64, 128]}
+_LIGHT = {"name": "unet"}
 # Many small steps: with a few images an epoch would else be over after ten of them.
 _NOISE_2D = {"patch_size": 96, "patches_per_image": 32, "batch_size": 4}
 # The error alone is least for a blank image where bright structures are rare; correlation asks for the structures.
@@ -45,11 +45,11 @@ _TASKS: Mapping[str, tuple[Any, str, Mapping[str, Any], Mapping[str, Any]]] = {
 def _presets() -> Iterator[Preset]:
     for name, (task, purpose, dataset, more) in _TASKS.items():
         model = {"name": "fcn", "task": task}
-        common = {"model": model, "trainer": {"name": "lightning", "gradient_clip_val": 1.0, **_EPOCHS}, **more}
+        common = {"model": model, "trainer": _EPOCHS, **more}
         # A patch of the planner's own choice, as large as memory allows, is the point of planning.
-        planned = {key: value for key, value in dataset.items() if key == "patches_per_image"}
+        planned = {"patches_per_image": dataset["patches_per_image"]}
         regularized = {"loss": _REGULARIZED} if task == "semantic-segmentation" else {}
-        attention = {"name": "attention-unet", "channels": [16, 32, 64, 128]}
+        attention = {"name": "attention-unet"}
         ways: dict[str, tuple[str, dict[str, Any]]] = {
             name: ("a light U-Net", {"network": _LIGHT, "dataset": dataset}),
             f"{name}-nnunet": ("DynUNet planned from the data", {"network": {"name": "auto"}, "dataset": planned}),
@@ -72,7 +72,7 @@ def _presets() -> Iterator[Preset]:
             "model": {"name": "fcn", "task": "regression"},
             "network": _LIGHT,
             "dataset": _FAST_2D,
-            "trainer": {"name": "lightning", "gradient_clip_val": 1.0, **_EPOCHS},
+            "trainer": _EPOCHS,
         },
     )
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from im2im_core.targets import masks_of
 from im2im_fcn.config import ProbabilisticConfig
-from im2im_fcn.fcn import Fcn, outputs_of
+from im2im_fcn.fcn import Fcn
 from im2im_fcn.losses.elbo import kl_divergence
 
 
@@ -42,32 +42,27 @@ class ProbabilisticUNet(Fcn):
     of the posterior, which also sees the target, plus `beta` times the divergence of posterior and prior.
     """
 
+    config: ProbabilisticConfig
+
     def __init__(
         self,
         config: ProbabilisticConfig,
         *,
         network: Callable[[int, int], nn.Module],
-        loss: nn.Module | None,
-        optimizer: Callable[..., Any] | None,
-        scheduler: Callable[..., Any] | None,
         spatial_dims: int,
         in_channels: int,
-        target_channels: int,
+        **parts: Any,
     ) -> None:
         super().__init__(
             config,
             network=lambda channels, _: network(channels, config.features),
-            loss=loss,
-            optimizer=optimizer,
-            scheduler=scheduler,
             spatial_dims=spatial_dims,
             in_channels=in_channels,
-            target_channels=target_channels,
+            **parts,
         )
-        outputs = outputs_of(config, target_channels)
         encoder = (config.latent_channels, config.latent_dim, spatial_dims)
         self.prior = GaussianEncoder(in_channels, *encoder)
-        self.posterior = GaussianEncoder(in_channels + outputs, *encoder)
+        self.posterior = GaussianEncoder(in_channels + self.outputs, *encoder)
         conv: Any = nn.Conv2d if spatial_dims == 2 else nn.Conv3d
         width = config.features
         self.combine = nn.Sequential(
@@ -75,14 +70,12 @@ class ProbabilisticUNet(Fcn):
             nn.ReLU(),
             conv(width, width, 1),
             nn.ReLU(),
-            conv(width, outputs, 1),
+            conv(width, self.outputs, 1),
         )
-        self.settings = config
-        self.outputs = outputs
 
-    def forward(self, image: Tensor) -> Tensor:
-        """The result of the prior's mean."""
-        return self.finish(self.decode(self.network(image), self.prior(image)[0]))
+    def raw(self, image: Tensor) -> Tensor:
+        """Output of the prior's mean, in the network's units."""
+        return self.decode(self.network(image), self.prior(image)[0])
 
     def sample(self, image: Tensor, noise: Tensor) -> Tensor:
         """One plausible result.
@@ -107,24 +100,15 @@ class ProbabilisticUNet(Fcn):
         mean, logvar = self.posterior(torch.cat([image, self._seen(batch["target"])], 1))
         latent = mean + torch.randn_like(mean) * (logvar / 2).exp()
         raw = self.decode(self.network(image), latent)
-        divergence = kl_divergence(prior[0], prior[1], mean, logvar, self.settings.kl_clamp)
-        loss = self.compare(raw, batch) + self.settings.beta * divergence
+        divergence = kl_divergence(prior[0], prior[1], mean, logvar, self.config.kl_clamp)
+        loss = self.compare(raw, batch) + self.config.beta * divergence
         self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(image))
         self.log("train_kl", divergence.detach(), on_step=False, on_epoch=True, batch_size=len(image))
         return loss
-
-    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
-        """Loss and prediction with the prior's mean."""
-        raw = self.decode(self.network(batch["image"]), self.prior(batch["image"])[0])
-        loss = self.compare(raw, batch)
-        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]))
-        return {"loss": loss, "prediction": self.finish(raw)}
 
     def _seen(self, target: Tensor) -> Tensor:
         """The target as the posterior sees it: a mask for each class, or intensities in the network's units."""
         if self.config.task != "semantic-segmentation":
             return self.scale.to_network(target)
-        if target.shape[1] == self.outputs:
-            return (target > 0).float()
-        classes = target[:, 0].long().clamp(0, self.outputs - 1)
-        return F.one_hot(classes, self.outputs).movedim(-1, 1).float()
+        shape = (len(target), self.outputs, *target.shape[2:])
+        return masks_of(torch.empty(shape, device=target.device), target)

@@ -8,8 +8,8 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor, nn
 
 from im2im_core import ConfigError
+from im2im_core.targets import full_precision, independent, masks_of, probabilities_of, weighted_mean
 from im2im_fcn.losses.config import BoundaryConfig
-from im2im_fcn.losses.targets import full_precision, independent, masks_of, probabilities_of, weighted_mean
 
 
 class BoundaryLoss(nn.Module):

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from im2im_core.targets import one_hot
 from im2im_fcn.losses.regularizer_config import ConnectivityConfig, PixelMetric
-from im2im_fcn.losses.targets import as_classes, one_hot
+from im2im_fcn.losses.targets import as_classes
 
 
 class ConnectivityCoherenceLoss(nn.Module):

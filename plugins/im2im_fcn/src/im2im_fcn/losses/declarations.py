@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from im2im_core import Loss
+from im2im_core.components import Task
 from im2im_fcn.losses.config import (
     BoundaryConfig,
     GeneralizedDiceFocalConfig,
@@ -91,6 +92,10 @@ def _topological_complexity(config: TopologicalComplexityConfig, *, spatial_dims
     return TopologicalComplexityLoss(config, spatial_dims)
 
 
+_CLASSES: tuple[Task, ...] = ("semantic-segmentation",)
+# Structure and correlation need more than the one number of a regression.
+_STRUCTURES: tuple[Task, ...] = ("restoration", "translation", "generation")
+
 # In order of importance.
 LOSSES: tuple[Loss, ...] = (
     Loss(
@@ -98,76 +103,76 @@ LOSSES: tuple[Loss, ...] = (
         summary="overlap of regions, rare classes counting more, plus focal loss, weighted by class and cost map",
         config=GeneralizedDiceFocalConfig,
         factory=_generalized_dice_focal,
-        tasks=("semantic-segmentation",),
+        tasks=_CLASSES,
     ),
     Loss(
         name="tversky",
         summary="overlap of regions, misses counting more than false finds, without pixels of cost map 0",
         config=TverskyConfig,
         factory=_tversky,
-        tasks=("semantic-segmentation",),
+        tasks=_CLASSES,
     ),
     Loss(
         name="pearson",
         summary="1 - correlation in each sample and channel, weighted by the cost map",
         config=PearsonConfig,
         factory=_pearson,
-        tasks=("restoration", "translation", "regression", "generation"),
+        tasks=_STRUCTURES,
     ),
     Loss(
         name="ms-ssim",
         summary="multi-scale structural similarity mixed with the absolute error, weighted by the cost map",
         config=MsSsimConfig,
         factory=_ms_ssim,
-        tasks=("restoration", "translation", "regression", "generation"),
+        tasks=_STRUCTURES,
     ),
     Loss(
         name="boundary",
         summary="distance of foreground from the true boundary, beside another loss, weighted by the cost map",
         config=BoundaryConfig,
         factory=_boundary,
-        tasks=("semantic-segmentation",),
+        tasks=_CLASSES,
     ),
     Loss(
         name="topological-interaction",
         summary="regularizer: which classes may touch, without pixels of cost map 0",
         config=TopologicalInteractionConfig,
         factory=_topological_interaction,
-        tasks=("semantic-segmentation",),
+        tasks=_CLASSES,
     ),
     Loss(
         name="connectivity-coherence",
         summary="regularizer: edges and local densities, without pixels of cost map 0",
         config=ConnectivityConfig,
         factory=_connectivity,
-        tasks=("semantic-segmentation",),
+        tasks=_CLASSES,
     ),
     Loss(
         name="hausdorff",
         summary="regularizer: errors far from the true boundary, without pixels of cost map 0",
         config=HausdorffConfig,
         factory=_hausdorff,
-        tasks=("semantic-segmentation",),
+        tasks=_CLASSES,
     ),
     Loss(
         name="fractal-dimension",
         summary="regularizer: box-counting dimension of the foreground, without pixels of cost map 0",
         config=FractalDimensionConfig,
         factory=_fractal_dimension,
-        tasks=("semantic-segmentation",),
+        tasks=_CLASSES,
     ),
     Loss(
         name="persistent-homology",
         summary="regularizer: components, holes and cavities, without pixels of cost map 0; needs gudhi; slow",
         config=PersistentHomologyConfig,
         factory=_persistent_homology,
-        tasks=("semantic-segmentation",),
+        tasks=_CLASSES,
     ),
     Loss(
         name="topological-complexity",
         summary="regularizer: number and strength of features, without pixels of cost map 0; needs gudhi; slow",
         config=TopologicalComplexityConfig,
         factory=_topological_complexity,
-        tasks=("semantic-segmentation",),
+        tasks=_CLASSES,
     ),
 )

@@ -1,13 +1,8 @@
-"""Parts of the evidence lower bound of a probabilistic network, and the warm-up of its terms."""
+"""The divergence in the evidence lower bound of a probabilistic network."""
 
 from __future__ import annotations
 
-import math
-from typing import Literal
-
 from torch import Tensor
-
-Schedule = Literal["linear", "cosine"]
 
 
 def kl_divergence(
@@ -36,11 +31,3 @@ def kl_divergence(
     distance = (posterior_mean - prior_mean) ** 2 * (-prior_logvar).exp()
     terms = prior_logvar - posterior_logvar + (posterior_logvar - prior_logvar).exp() + distance - 1
     return 0.5 * terms.flatten(1).sum(1).mean()
-
-
-def warmup_factor(epoch: int, epochs: int, schedule: Schedule = "linear") -> float:
-    """Factor that grows from 0 in epoch 0 to 1 in epoch `epochs` and stays there; always 1 with 0 epochs."""
-    if epochs <= 0 or epoch >= epochs:
-        return 1.0
-    progress = max(epoch, 0) / epochs
-    return progress if schedule == "linear" else (1 - math.cos(math.pi * progress)) / 2

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from im2im_core.targets import full_precision, same_shape, weighted_mean
 from im2im_fcn.losses.config import MsSsimConfig
-from im2im_fcn.losses.targets import full_precision, same_shape, weighted_mean
 
 
 class MsSsimLoss(nn.Module):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from im2im_core.targets import full_precision, same_shape, weighted_mean
 from im2im_fcn.losses.config import PearsonConfig
-from im2im_fcn.losses.targets import full_precision, same_shape, weighted_mean
 
 
 class PearsonLoss(nn.Module):

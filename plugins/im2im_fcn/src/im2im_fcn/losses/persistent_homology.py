@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from im2im_core.targets import one_hot
 from im2im_fcn.losses.persistence import dimensions_of, load_gudhi, persistence_diagrams
 from im2im_fcn.losses.regularizer_config import PersistentHomologyConfig
-from im2im_fcn.losses.targets import as_classes, one_hot
+from im2im_fcn.losses.targets import as_classes
 
 
 class PersistentHomologyLoss(nn.Module):

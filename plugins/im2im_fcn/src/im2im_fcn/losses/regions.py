@@ -7,15 +7,9 @@ from monai.losses import FocalLoss, GeneralizedDiceLoss
 from monai.losses import TverskyLoss as MonaiTversky
 from torch import Tensor, nn
 
+from im2im_core.targets import full_precision, independent, masks_of, probabilities_of, weighted_mean
 from im2im_fcn.losses.config import GeneralizedDiceFocalConfig, TverskyConfig
-from im2im_fcn.losses.targets import (
-    check_class_weights,
-    full_precision,
-    independent,
-    masks_of,
-    probabilities_of,
-    weighted_mean,
-)
+from im2im_fcn.losses.targets import check_class_weights
 
 
 def _regions(

@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from im2im_core import DataError, Image, Sample
-from im2im_fcn.transforms.arrays import NumpyArray, as_given, channels_first, finite
+from im2im_core.scaling import Scaling
+from im2im_fcn.transforms.arrays import NumpyArray, channels_first, finite
 from im2im_fcn.transforms.config import NormalizeCenterConfig
 
 MOST_PIXELS = 16_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Standardize:
-    """`(image - mean) / deviation` with known numbers, one per channel or one for all."""
-
-    mean: NumpyArray
-    deviation: NumpyArray
-
-    def __call__(self, sample: Sample) -> Sample:
-        """A new sample with the image (C, [Z,] Y, X) scaled, as float32; a constant image becomes 0."""
-        image = np.asarray(sample["image"])
-        shape = (-1,) + (1,) * (image.ndim - 1)
-        factor = np.divide(1.0, self.deviation, out=np.zeros_like(self.deviation), where=self.deviation > 0)
-        mean, scale = self.mean.astype(np.float32).reshape(shape), factor.astype(np.float32).reshape(shape)
-        return {**sample, "image": as_given((image.astype(np.float32) - mean) * scale, sample["image"])}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +38,7 @@ class NormalizeCenter:
         """
         return self.fit(np.asarray(sample["image"]))(sample)
 
-    def fit(self, image: Image | NumpyArray) -> Standardize:
+    def fit(self, image: Image | NumpyArray) -> Scaling:
         """The step with the statistics of this image; decodes only the planes of the window.
 
         Of more than sixteen million pixels a regular sub-sample in Y and X is looked at.
@@ -70,9 +54,9 @@ class NormalizeCenter:
         pixels = finite(np.asarray(data[(..., slice(None, None, stride), slice(None, None, stride))]))
         pixels = pixels.reshape(pixels.shape[0] if self.config.per_channel else 1, -1)
         constant = pixels.max(axis=1) == pixels.min(axis=1)
-        deviation = np.where(constant, 0.0, pixels.std(axis=1, dtype=np.float64))
-        mean: Any = pixels.mean(axis=1, dtype=np.float64)
-        return Standardize(mean, deviation)
+        deviation = pixels.std(axis=1, dtype=np.float64)
+        factor = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=~constant)
+        return Scaling(pixels.mean(axis=1, dtype=np.float64), factor)
 
     def _planes(self, count: int) -> tuple[int, int]:
         if count < self.config.min_z:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from im2im_core import ComponentConfig
 
 PadMode = Literal["mean", "replicate", "reflect", "symmetric", "wrap"]
-StainOutput = Literal["normalised", "haematoxylin", "eosin", "both"]
+StainOutput = Literal["normalised", "haematoxylin", "eosin"]
 Operation = Literal["gauss", "impulse", "speckle", "jitter", "shift", "rotation", "dropout"]
 IN_PLACE: tuple[Operation, ...] = ("gauss", "impulse", "speckle", "jitter", "dropout")
 
@@ -32,8 +32,7 @@ class MacenkoConfig(ComponentConfig):
 
     output: StainOutput = Field(
         default="normalised",
-        description="image with both stains normalised, or the part of one stain, each as RGB; "
-        "both: haematoxylin and eosin as six channels",
+        description="image with both stains normalised, or the part of one stain, each as RGB",
     )
     light: float = Field(default=240.0, gt=0, description="grey value of transmitted light where nothing is stained")
     alpha: float = Field(

@@ -59,15 +59,17 @@ TRANSFORMS: tuple[Transform, ...] = (
     ),
     Transform(
         name="pad-to-multiple",
-        summary="pad to a multiple of a number; changes the size, so for augmentation only, not for preprocessing",
+        summary="pad to a multiple of a number; changes the size, so for augmentation only",
         config=PadToMultipleConfig,
         factory=_pad_to_multiple,
+        keeps_size=False,
     ),
     Transform(
         name="pad-z",
-        summary="pad to a number of planes; changes the size, so for augmentation only, not for preprocessing",
+        summary="pad to a number of planes; changes the size, so for augmentation only",
         config=PadZConfig,
         factory=_pad_z,
+        keeps_size=False,
     ),
     Transform(
         name="perturb",

@@ -34,13 +34,13 @@ class Restain:
     output: StainOutput
 
     def __call__(self, sample: Sample) -> Sample:
-        """A new sample with the image (3, [Z,] Y, X), 0 to 255, restained; float32, (6, ...) for output both."""
+        """A new sample with the image (3, [Z,] Y, X), 0 to 255, restained; float32."""
         image = np.asarray(sample["image"])
         density = optical_density(image.reshape(3, -1).astype(np.float32), self.light)
         amounts = concentrations(density, self.stains) * (STRONGEST / self.strongest).astype(np.float32)[:, None]
-        shown = {"normalised": [[0, 1]], "haematoxylin": [[0]], "eosin": [[1]], "both": [[0], [1]]}[self.output]
-        pictures = [self.light * np.exp(-REFERENCE[:, stains].astype(np.float32) @ amounts[stains]) for stains in shown]
-        result = np.concatenate(pictures).clip(0, 255).astype(np.float32)
+        shown = {"normalised": [0, 1], "haematoxylin": [0], "eosin": [1]}[self.output]
+        picture = self.light * np.exp(-REFERENCE[:, shown].astype(np.float32) @ amounts[shown])
+        result = picture.clip(0, 255).astype(np.float32)
         return {**sample, "image": as_given(result.reshape(-1, *image.shape[1:]), sample["image"])}
 
 
