@@ -91,6 +91,13 @@ def blur(image: NumpyArray, *, sigma: float) -> NumpyArray:
     return blurred
 
 
+def inverted(image: NumpyArray, *, sigma: float) -> NumpyArray:
+    """As `blur`, bright and dark exchanged within the image's own range: a stain absorbs where fluorescence shines."""
+    blurred = blur(image, sigma=sigma)
+    exchanged: NumpyArray = blurred.max() + blurred.min() - blurred
+    return exchanged
+
+
 CLASS_BASELINES: dict[str, Baseline] = {
     "Otsu, bright": otsu_mask,
     "Otsu, dark": lambda image: otsu_mask(image, bright=False),
@@ -99,4 +106,5 @@ IMAGE_BASELINES: dict[str, Baseline] = {
     "image as it is": lambda image: blur(image, sigma=0),
     "image, blurred by 1 pixel": lambda image: blur(image, sigma=1),
     "image, blurred by 2 pixels": lambda image: blur(image, sigma=2),
+    "image inverted, blurred by 2 pixels": lambda image: inverted(image, sigma=2),
 }

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from scipy import ndimage
 
-from im2im_core.baseline import blur, otsu_mask, otsu_watershed
+from im2im_core.baseline import blur, inverted, otsu_mask, otsu_watershed
 from im2im_core.builtin.instance_metrics import average_precision
 from im2im_core.demo_images import make_nuclei
 from im2im_core.errors import DataError
@@ -93,3 +93,10 @@ def test_blur_keeps_the_mean_and_takes_the_noise() -> None:
     assert np.array_equal(blur(noise, sigma=0), noise.astype(np.float32))
     blurred = blur(noise, sigma=2)
     assert blurred.mean() == pytest.approx(noise.mean(), rel=1e-3) and blurred.std() < 0.3 * noise.std()
+
+
+def test_inverting_keeps_the_range_and_turns_the_order() -> None:
+    ramp = np.tile(np.arange(50.0), (20, 1))
+    turned = inverted(ramp, sigma=0)
+    assert (turned.min(), turned.max()) == (0, 49)
+    assert np.array_equal(turned, ramp[:, ::-1])
