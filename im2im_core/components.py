@@ -105,6 +105,9 @@ class Network(Component):
 class Model(Component):
     """`factory(config, *, network, loss, optimizer, scheduler, spatial_dims, in_channels, target_channels)`.
 
+    A model that has many plausible results for an image has a method `sampler(generator)`, which draws once and gives a
+    forward pass with that draw.
+
     Attributes:
         task: what it is trained for, unless its settings have a `task` that says otherwise.
         spatial_dims: 2, 3 or both.

@@ -91,16 +91,33 @@ class Predictor:
         Raises:
             DataError: channels or dimensions do not fit the model, or the image holds NaN.
         """
+        return self.finish(self.raw(image, progress), image)
+
+    def finish(self, raw: NumpyArray, image: Image) -> Image:
+        """Post-processing: from the blended output (K, [Z], Y, X) to the result."""
         pixel_size = {**self.bundle.manifest.pixel_size, **image.pixel_size}
         postprocess = build_postprocessing(self.bundle.config, self.spatial_dims, pixel_size)
-        result = as_target(postprocess(self.raw(image, progress)), self.bundle)
-        spatial = "ZYX"[-self.spatial_dims :]
-        if result.ndim == self.spatial_dims:
-            return image.with_data(result, spatial)
-        return image.with_data(result, "C" + spatial)
+        return self.as_image(as_target(postprocess(raw), self.bundle), image)
 
-    def raw(self, image: Image, progress: Callable[[float], None] | None = None) -> NumpyArray:
-        """The blended output of the network, (K, [Z], Y, X) float32, before post-processing."""
+    def as_image(self, result: NumpyArray, image: Image) -> Image:
+        """Give a result, ([K], [Z], Y, X), the axes and the pixel size of the image that it was made from."""
+        spatial = "ZYX"[-self.spatial_dims :]
+        return image.with_data(result, spatial if result.ndim == self.spatial_dims else "C" + spatial)
+
+    def raw(
+        self,
+        image: Image,
+        progress: Callable[[float], None] | None = None,
+        *,
+        forward: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> NumpyArray:
+        """The blended output of the network, (K, [Z], Y, X) float32, before post-processing.
+
+        Args:
+            image: what to predict from.
+            progress: told the share of blocks done.
+            forward: what is applied to a batch of windows; None: the model.
+        """
         source = image.channels_first(self.spatial_dims)
         self._check(source)
         steps = fit_steps(self._steps, source)
@@ -114,7 +131,7 @@ class Predictor:
             sample: dict[str, Any] = {"image": data}
             for step in steps:
                 sample = step(sample)
-            predicted = self._infer(np.asarray(sample["image"], np.float32), window)
+            predicted = self._infer(np.asarray(sample["image"], np.float32), window, forward or self.model)
             if output is None:
                 output = np.empty((predicted.shape[0], *source.shape[1:]), np.float32)
             output[(slice(None), *block.write)] = predicted[(slice(None), *block.keep)]
@@ -133,17 +150,19 @@ class Predictor:
         if 0 in source.shape:
             raise DataError(f"the image is empty: shape {source.shape}")
 
-    def _infer(self, data: NumpyArray, window: tuple[int, ...]) -> NumpyArray:
+    def _infer(
+        self, data: NumpyArray, window: tuple[int, ...], forward: Callable[[torch.Tensor], torch.Tensor]
+    ) -> NumpyArray:
         import torch
         from monai.inferers import sliding_window_inference
 
         tensor = torch.from_numpy(np.ascontiguousarray(data))[None].to(self.device)
         with torch.inference_mode():
             if data.shape[1:] == window:
-                predicted: Any = self.model(tensor)
+                predicted: Any = forward(tensor)
             else:
                 predicted = sliding_window_inference(
-                    tensor, window, self.options.batch, self.model, overlap=self.options.overlap, mode="gaussian"
+                    tensor, window, self.options.batch, forward, overlap=self.options.overlap, mode="gaussian"
                 )
         result: NumpyArray = predicted[0].float().cpu().numpy()
         return result

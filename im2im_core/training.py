@@ -203,6 +203,8 @@ def train(
     seconds = time.monotonic() - started
     bundle = run_dir / "bundle"
     manifest = describe(registry, config, facts, result, seconds)
+    if init_from:
+        manifest = manifest.model_copy(update={"training": {**manifest.training, "init_from": str(init_from.bundle)}})
     save_bundle(bundle, manifest, config, result.model, sample_of(result.model, data))
     return FinishedRun(run_dir, bundle, result, facts, seconds)
 

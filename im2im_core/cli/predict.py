@@ -11,8 +11,11 @@ import typer
 from im2im_core.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from im2im_core.errors import Im2imError
     from im2im_core.registry import Registry
+    from im2im_core.uncertainty import Sampling
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +36,35 @@ def predict(
         typer.Option("--overlap", min=0, max=0.9, help="Share by which windows overlap.", show_default=False),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Windows per forward pass.")] = 4,
+    ensemble: Annotated[
+        list[Path] | None,
+        typer.Option("--ensemble", help="One more bundle; the result is of the mean. May be repeated."),
+    ] = None,
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(
+            "--uncertainty",
+            help="Predict several times, and write mean, variance and, for classes, entropy and mutual information: "
+            "test-time-augmentation, perturbation, dropout, samples (of probabilistic models), ensemble.",
+            show_default=False,
+        ),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", min=2, max=1000, help="Predictions per image for --uncertainty.")
+    ] = 8,
+    strength: Annotated[
+        float,
+        typer.Option("--strength", min=0, max=1, help="Of a perturbation, in shares of the image's contrast."),
+    ] = 0.1,
 ) -> None:
     """Apply a trained model to images."""
     from im2im_core.registry import Registry
+
+    sampling = None
+    if uncertainty or ensemble:
+        from im2im_core.cli.uncertainty import chosen_sampling
+
+        sampling = chosen_sampling(uncertainty, samples, strength, ensemble)
 
     failed = run_prediction(
         Registry.discover(),
@@ -47,6 +76,8 @@ def predict(
         window=window,
         overlap=overlap,
         batch=batch,
+        ensemble=ensemble or (),
+        sampling=sampling,
     )
     report_failures(failed)
 
@@ -62,6 +93,8 @@ def run_prediction(
     window: str | None = None,
     overlap: float | None = None,
     batch: int = 4,
+    ensemble: Sequence[Path] = (),
+    sampling: Sampling | None = None,
 ) -> list[tuple[Path, Im2imError]]:
     """Predict every image; returns those that could not be."""
     from im2im_core.bundle import open_bundle
@@ -71,20 +104,31 @@ def run_prediction(
     from im2im_core.formats import image_loader, image_writer, known_suffixes
     from im2im_core.layouts import find_images
 
-    opened = open_bundle(bundle, registry)
+    opened, *others = [open_bundle(path, registry) for path in (bundle, *ensemble)]
     found = find_images(images, suffixes=known_suffixes(registry))
     sizes = window_sizes(window, opened.manifest.spatial_dims)
     writer = image_writer(registry, Path(f"result{suffix}"))
     check_writable(out)
 
+    from im2im_core.cli.uncertainty import write_maps
     from im2im_core.prediction import Predictor
+    from im2im_core.uncertainty import check_sampling, predict_uncertain
 
-    predictor = Predictor(opened, device=device, window=sizes, overlap=overlap, batch=batch)
+    predictors = [
+        Predictor(each, device=device, window=sizes, overlap=overlap, batch=batch) for each in (opened, *others)
+    ]
+    if sampling:
+        check_sampling(predictors, sampling)
     load = image_loader(registry, opened.config.reader)
     failed: list[tuple[Path, Im2imError]] = []
     for stem, path in track(found, "predicting", len(found)):
         try:
-            writer.write(out / f"{stem}{suffix}", predictor.predict(load(path)))
+            if sampling is None:
+                result = predictors[0].predict(load(path))
+            else:
+                result, maps = predict_uncertain(predictors, load(path), sampling)
+                write_maps(registry, out, stem, suffix, maps)
+            writer.write(out / f"{stem}{suffix}", result)
         except Im2imError as error:
             failed.append((path, error))
         except Exception as error:  # whatever happens to one image, the others are finished

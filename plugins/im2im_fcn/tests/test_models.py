@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,7 @@ def test_start_points(tmp_path: Path, capsys: pytest.CaptureFixture[str], one_th
     from safetensors.torch import load_file
 
     before, after = (load_file(folder / "bundle" / "weights.safetensors") for folder in (first, again))
+    assert json.loads((again / "bundle" / "bundle.json").read_text())["training"]["init_from"] == str(first)
     weights = [key for key in before if key.endswith("conv.weight")]
     assert weights and all(torch.equal(before[key], after[key]) for key in weights)
 
@@ -242,12 +244,14 @@ def test_a_file_that_states_every_setting_leaves_open_what_is_null(tmp_path: Pat
     assert chosen["model"]["classes"] == 1 and chosen["dataset"]["patch_size"] == [128, 128]
 
 
-def test_samples_of_the_probabilistic_model_differ_and_follow_the_noise(one_thread) -> None:
+def test_samples_of_the_probabilistic_model_differ_and_follow_the_seed(one_thread) -> None:
     settings = settings_for("unet", "probabilistic-unet", "semantic-segmentation", ("model.classes=3",))
     model = build_model(settings, spatial_dims=2, in_channels=1, target_channels=1, training=False).eval()
     image = torch.rand(1, 1, 16, 16)
-    one, other = torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        assert torch.equal(model.sample(image, one), model.sample(image, one))
-        assert not torch.allclose(model.sample(image, one), model.sample(image, other))
-        assert torch.allclose(model.sample(image, torch.zeros(6)), model(image), atol=1e-5)
+        one, same, other = (model.sampler(torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+        assert torch.equal(one(image), one(image)) and torch.equal(one(image), same(image))
+        assert not torch.allclose(one(image), other(image))
+        # Without spread every draw is the mean of the prior.
+        model.prior.head.weight.data[6:], model.prior.head.bias.data[6:] = 0, -100
+        assert torch.allclose(model.sampler(torch.Generator().manual_seed(0))(image), model(image), atol=1e-5)

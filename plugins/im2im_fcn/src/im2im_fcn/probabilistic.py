@@ -38,8 +38,9 @@ class GaussianEncoder(nn.Module):
 class ProbabilisticUNet(Fcn):
     """A network whose output is changed by a latent vector, drawn from a prior that the image decides.
 
-    `forward` takes the mean of the prior; `sample` draws. Trained by the evidence lower bound: the loss with a latent
-    of the posterior, which also sees the target, plus `beta` times the divergence of posterior and prior.
+    `forward` takes the mean of the prior; what `sampler` gives draws from it. Trained by the evidence lower bound: the
+    loss with a latent of the posterior, which also sees the target, plus `beta` times the divergence of posterior and
+    prior.
     """
 
     config: ProbabilisticConfig
@@ -77,15 +78,22 @@ class ProbabilisticUNet(Fcn):
         """Output of the prior's mean, in the network's units."""
         return self.decode(self.network(image), self.prior(image)[0])
 
-    def sample(self, image: Tensor, noise: Tensor) -> Tensor:
-        """One plausible result.
+    def sampler(self, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+        """A forward pass to one plausible result.
+
+        The draw, a standard normal vector, is the same for all windows of an image, so that they fit together.
 
         Args:
-            image: (B, C, [Z], Y, X).
-            noise: (latent_dim,), standard normal: the same for all windows of an image, so that they fit together.
+            generator: on the CPU; drawn from once.
         """
-        mean, logvar = self.prior(image)
-        return self.finish(self.decode(self.network(image), mean + noise.to(mean) * (logvar / 2).exp()))
+        noise = torch.randn(self.config.latent_dim, generator=generator)
+
+        def forward(image: Tensor) -> Tensor:
+            mean, logvar = self.prior(image)
+            latent = mean + noise.to(mean) * (logvar / 2).exp()
+            return self.finish(self.decode(self.network(image), latent))
+
+        return forward
 
     def decode(self, features: Tensor, latent: Tensor) -> Tensor:
         """Features (B, F, [Z], Y, X) and latent (B, L) to the output in the network's units."""
