@@ -165,7 +165,7 @@ def test_start_points(tmp_path: Path, capsys: pytest.CaptureFixture[str], one_th
     from safetensors.torch import load_file
 
     before, after = (load_file(folder / "bundle" / "weights.safetensors") for folder in (first, again))
-    assert json.loads((again / "bundle" / "bundle.json").read_text())["training"]["init_from"] == str(first)
+    assert json.loads((again / "bundle" / "bundle.json").read_text())["training"]["init_from"] == str(first / "bundle")
     weights = [key for key in before if key.endswith("conv.weight")]
     assert weights and all(torch.equal(before[key], after[key]) for key in weights)
 
