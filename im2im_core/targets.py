@@ -8,7 +8,7 @@ channel holds class numbers, and one of K channels a mask for each class.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from im2im_core.errors import DataError
@@ -83,3 +83,34 @@ def masks_of(prediction: Tensor, target: Tensor) -> Tensor:
 def probabilities_of(prediction: Tensor, target: Tensor) -> Tensor:
     """Sigmoid of each output where channels are independent, else softmax over classes."""
     return prediction.sigmoid() if independent(prediction, target) else prediction.softmax(1)
+
+
+class TargetScale(nn.Module):
+    """Between the target's own units and those of the network, in which intensities lie between about 0 and 1.
+
+    Args:
+        ranges: of each channel what becomes 0 and 1; None: nothing is changed.
+        spatial_dims: 2 or 3.
+    """
+
+    low: Tensor
+    width: Tensor
+
+    def __init__(self, ranges: tuple[tuple[float, float], ...] | None, spatial_dims: int) -> None:
+        super().__init__()
+        low = torch.tensor([r[0] for r in ranges or ((0.0, 1.0),)])
+        width = torch.tensor([r[1] - r[0] for r in ranges or ((0.0, 1.0),)])
+        shape = (1, -1, *[1] * spatial_dims)
+        # They stand in the configuration, so the weights need not hold them.
+        self.register_buffer("low", low.view(shape), persistent=False)
+        self.register_buffer("width", width.view(shape), persistent=False)
+
+    def to_network(self, target: Tensor) -> Tensor:
+        """What the network is to predict."""
+        scaled: Tensor = (target.float() - self.low) / self.width
+        return scaled
+
+    def to_target(self, prediction: Tensor) -> Tensor:
+        """In the units of the target files."""
+        scaled: Tensor = prediction.float() * self.width + self.low
+        return scaled

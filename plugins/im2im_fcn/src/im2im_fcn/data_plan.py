@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from im2im_core import ConfigError, DataFacts, DataSurvey
+from im2im_core.scaling import plan_target_range
 
 MOST_CLASSES = 32
 PATCH: Mapping[int, list[int]] = {2: [128, 128], 3: [16, 64, 64]}
@@ -46,17 +47,7 @@ def _targets(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> Ma
             f"'{facts.target_channels}'",
             "add --set model.residual=false",
         )
-    if config.target_range is not None:
-        if len(config.target_range) != facts.target_channels:
-            raise ConfigError(
-                f"model.target_range: '{len(config.target_range)}' ranges for {facts.target_channels} target channels",
-                "give low and high of each channel, or leave it out",
-            )
-        return {}
-    if run.changes_target:
-        return {"target_range": [[0.0, 1.0]] * facts.target_channels}
-    ranges = survey().target_range
-    return {"target_range": [[low, high if high > low else low + 1.0] for low, high in ranges]}
+    return plan_target_range(run, facts, survey)
 
 
 def count_classes(survey: DataSurvey) -> int:

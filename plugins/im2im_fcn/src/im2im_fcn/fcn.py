@@ -6,41 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor, nn
 
+from im2im_core.targets import TargetScale
 from im2im_fcn.config import FcnConfig, PairsConfig
-
-
-class TargetScale(nn.Module):
-    """Between the target's own units and those of the network, in which intensities lie between about 0 and 1.
-
-    Args:
-        ranges: of each channel what becomes 0 and 1; None: nothing is changed.
-        spatial_dims: 2 or 3.
-    """
-
-    low: Tensor
-    width: Tensor
-
-    def __init__(self, ranges: tuple[tuple[float, float], ...] | None, spatial_dims: int) -> None:
-        super().__init__()
-        low = torch.tensor([r[0] for r in ranges or ((0.0, 1.0),)])
-        width = torch.tensor([r[1] - r[0] for r in ranges or ((0.0, 1.0),)])
-        shape = (1, -1, *[1] * spatial_dims)
-        # They stand in the configuration, so the weights need not hold them.
-        self.register_buffer("low", low.view(shape), persistent=False)
-        self.register_buffer("width", width.view(shape), persistent=False)
-
-    def to_network(self, target: Tensor) -> Tensor:
-        """What the network is to predict."""
-        scaled: Tensor = (target.float() - self.low) / self.width
-        return scaled
-
-    def to_target(self, prediction: Tensor) -> Tensor:
-        """In the units of the target files."""
-        scaled: Tensor = prediction.float() * self.width + self.low
-        return scaled
 
 
 def outputs_of(config: PairsConfig, target_channels: int) -> int:
