@@ -106,7 +106,9 @@ class Model(Component):
     """`factory(config, *, network, loss, optimizer, scheduler, spatial_dims, in_channels, target_channels)`.
 
     A model that has many plausible results for an image has a method `sampler(generator)`, which draws once and gives a
-    forward pass with that draw.
+    forward pass with that draw. One that steps its optimizers itself (`automatic_optimization` is False) may have
+    a method `configure_steps(*, accumulate_grad_batches, gradient_clip_val, gradient_clip_algorithm)`, which is told
+    these settings of the trainer.
 
     Attributes:
         task: what it is trained for, unless its settings have a `task` that says otherwise.

@@ -58,6 +58,12 @@ def write_text(path: Path, text: str) -> None:
         beside.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all."""
+    with write_beside(path) as beside:
+        beside.write_bytes(content)
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -68,9 +68,10 @@ def write_report(
     run = read_run(run_dir) if run_dir is not None else None
     content = _facts(title, evaluation, baseline, run)
     content["training_plots"] = _training_plots(run, evaluation)
+    content["previews"] = _previews(run)
     content["result_plots"] = _result_plots(evaluation, baseline)
     content["case_groups"] = _case_groups(evaluation, load, n_cases)
-    pictures = [*content["training_plots"], *content["result_plots"]]
+    pictures = [*content["training_plots"], *content["previews"], *content["result_plots"]]
     pictures += [p for _, views in content["case_groups"] for view in views for p, _ in view.pictures]
     if pictures:
         with write_beside(out_dir / PICTURE_FOLDER) as folder:
@@ -133,6 +134,18 @@ def _training_plots(run: RunRecord | None, evaluation: Evaluation | None) -> lis
         ("validation.png", plot_validation(run.curves, primary, higher), "Validation figures over the training"),
     )
     return [Picture(name, png, caption) for name, png, caption in plots if png is not None]
+
+
+def _previews(run: RunRecord | None) -> list[Picture]:
+    """The first, the middle and the last, as far as they are pictures."""
+    found = run.previews if run else ()
+    chosen = sorted({0, len(found) // 2, len(found) - 1}) if found else []
+    pictures = []
+    for epoch, path in (found[index] for index in chosen):
+        content = path.read_bytes()
+        if content.startswith(b"\x89PNG"):
+            pictures.append(Picture(path.name, content, f"Epoch {epoch}: image, what the model made of it, target"))
+    return pictures
 
 
 def _result_plots(evaluation: Evaluation | None, baseline: Evaluation | None) -> list[Picture]:

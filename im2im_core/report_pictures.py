@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import colormaps
 
+from im2im_core.drawing import colored, composite, css, fit, hue, outline, png, stretch
 from im2im_core.evaluation import common_axes
 from im2im_core.evaluation_record import Case
 from im2im_core.image import Image
 from im2im_core.interfaces import NumpyArray, ReadImage
 from im2im_core.object_matching import ObjectOverlaps, as_labels, object_overlaps
-from im2im_core.report_drawing import colored, composite, css, fit, hue, outline, png, stretch
 from im2im_core.report_words import MINUS, write_figure
 
 MATCHED, MISSED, EXTRA, CONFUSED = (60, 200, 140), (255, 90, 170), (255, 170, 40), (160, 140, 255)

@@ -47,12 +47,14 @@ class RunRecord:
         settings: the resolved configuration, as YAML.
         environment: what `environment.json` holds.
         training: epochs, steps, subjects, seconds, as far as the bundle states them.
+        previews: pictures of a validation image, by epoch, earliest first.
     """
 
     curves: Mapping[str, Curve] = field(default_factory=dict)
     settings: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    previews: tuple[tuple[int, Path], ...] = ()
 
     @property
     def command(self) -> str:
@@ -73,7 +75,7 @@ class RunRecord:
 
 
 def read_run(run_dir: Path) -> RunRecord:
-    """Read what is there of `metrics.csv`, `config.yaml`, `environment.json` and `bundle/bundle.json`."""
+    """Read what is there of `metrics.csv`, `config.yaml`, `environment.json`, `bundle/bundle.json` and `previews/`."""
     tables = [run_dir / "metrics.csv", *sorted(run_dir.glob("**/metrics.csv"))]
     bundle = _json(run_dir / "bundle" / "bundle.json")
     training = bundle.get("training")
@@ -82,7 +84,13 @@ def read_run(run_dir: Path) -> RunRecord:
         _text(run_dir / "config.yaml"),
         _json(run_dir / "environment.json"),
         training if isinstance(training, Mapping) else {},
+        _previews(run_dir / "previews"),
     )
+
+
+def _previews(folder: Path) -> tuple[tuple[int, Path], ...]:
+    numbered = ((path.stem.rpartition("-")[2], path) for path in folder.glob("epoch-*.png"))
+    return tuple(sorted((int(number), path) for number, path in numbered if number.isdecimal()))
 
 
 def read_curves(path: Path) -> dict[str, Curve]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -18,6 +19,7 @@ from im2im_core.builtin.trainer_config import LightningTrainerConfig, Stochastic
 from im2im_core.builtin.trainer_errors import for_the_user
 from im2im_core.builtin.trainer_layout import compile_networks, convert_layout, restore
 from im2im_core.builtin.trainer_metrics_table import MetricsTable
+from im2im_core.builtin.trainer_previews import Previews
 from im2im_core.builtin.trainer_progress import EpochLines
 from im2im_core.builtin.trainer_quiet import contained
 from im2im_core.builtin.trainer_resume import ExactResume
@@ -30,8 +32,13 @@ from im2im_core.interfaces import ModelTrainer, TrainingResult
 log = logging.getLogger(__name__)
 # settings of our own; all others are arguments of pytorch_lightning.Trainer of the same name
 OWN_SETTINGS = frozenset(
-    {"loggers", "callbacks", "save_every_n_epochs", "keep_best", "channels_last", "compile", "progress", "profiler"}
-)
+    {
+        "loggers", "callbacks", "save_every_n_epochs", "keep_best", "preview_every_n_epochs", "channels_last",
+        "compile", "progress", "profiler",
+    }
+)  # fmt: skip
+# what Lightning does only for models whose optimizers it steps itself
+MANUAL_SETTINGS = {"accumulate_grad_batches": 1, "gradient_clip_val": None, "gradient_clip_algorithm": None}
 _PROFILERS = {
     "simple": profilers.SimpleProfiler,
     "advanced": profilers.AdvancedProfiler,
@@ -93,8 +100,8 @@ class LightningTrainer:
                 convert_layout(model, channels_last=True)
             networks = compile_networks(model) if self.config.compile else []
             checkpoints = self._checkpoints(folder, monitor, stop)
-            callbacks = self._callbacks(checkpoints, validate, monitor)
-            trainer = self._trainer(run_dir, callbacks, first_step)
+            callbacks = self._callbacks(checkpoints, validate, monitor, run_dir)
+            trainer = self._trainer(run_dir, callbacks, first_step, self._stepping(model))
             try:
                 interrupted = _run(trainer, model, data, resume, stop)
             finally:
@@ -135,20 +142,40 @@ class LightningTrainer:
         )
 
     def _callbacks(
-        self, checkpoints: Checkpoints, validate: Validate | None, monitor: tuple[str, bool]
+        self, checkpoints: Checkpoints, validate: Validate | None, monitor: tuple[str, bool], run_dir: Path
     ) -> list[pl.Callback]:
         """In the order in which they act: first what judges, last what keeps."""
         callbacks: list[pl.Callback] = [checkpoints.guard]
         if validate is not None:
             callbacks.append(ValidationMetrics(validate))
+        if self.config.preview_every_n_epochs:
+            callbacks.append(Previews(run_dir, self.config.preview_every_n_epochs))
         callbacks += build_callbacks(self.config.callbacks, monitor)
         if self.config.progress:
             callbacks.append(EpochLines(self.config.max_epochs, checkpoints.judgement))
         return [*callbacks, EpochNumbers(), ExactResume(), checkpoints]
 
-    def _trainer(self, run_dir: Path, callbacks: list[pl.Callback], first_step: int | None) -> pl.Trainer:
+    def _stepping(self, model: pl.LightningModule) -> dict[str, Any]:
+        """Accumulation and clipping, given to the model if it steps its optimizers itself, else to Lightning."""
+        settings = {name: getattr(self.config, name) for name in MANUAL_SETTINGS}
+        if model.automatic_optimization:
+            return settings
+        if hasattr(model, "configure_steps"):
+            model.configure_steps(**settings)
+        elif settings != MANUAL_SETTINGS:
+            name = next(name for name, off in MANUAL_SETTINGS.items() if settings[name] != off)
+            raise ConfigError(
+                f"trainer.{name} is '{settings[name]}', but the model steps its optimizers itself and does not take it",
+                f"leave trainer.{name} out",
+            )
+        return {}
+
+    def _trainer(
+        self, run_dir: Path, callbacks: list[pl.Callback], first_step: int | None, stepping: dict[str, Any]
+    ) -> pl.Trainer:
         config = self.config
-        settings = {name: getattr(config, name) for name in type(config).model_fields if name not in OWN_SETTINGS}
+        others = set(type(config).model_fields) - OWN_SETTINGS - set(MANUAL_SETTINGS)
+        settings = {name: getattr(config, name) for name in others} | stepping
         loggers: list[Logger] = []
         if "csv" in config.loggers:
             loggers.append(MetricsTable(run_dir / "metrics.csv", first_step))

@@ -189,6 +189,8 @@ def _available(wanted: tuple[str, bool], figures: Mapping[str, float]) -> tuple[
 
 def _pending_plateau_steps(trainer: Trainer) -> dict[str, float]:
     """Figures, by number of the scheduler, for the plateau schedulers that are still to act on this epoch."""
+    if not trainer.lightning_module.automatic_optimization:
+        return {}  # such a model has let them act already
     return {
         str(index): float(trainer.callback_metrics[config.monitor])
         for index, config in enumerate(trainer.lr_scheduler_configs)

@@ -141,6 +141,9 @@ class LightningTrainerConfig(ComponentConfig):
     )
     callbacks: list[CallbackConfig] = Field([], description="additions to the training, each with its `name`")
     save_every_n_epochs: int = Field(1, ge=1, description="epochs from one checkpoints/last.ckpt to the next")
+    preview_every_n_epochs: int = Field(
+        0, ge=0, description="epochs from one picture in previews/ to the next: image, prediction, target; 0: none"
+    )
     keep_best: bool = Field(True, description="return the weights of the best epoch, by the validation figure")
     channels_last: bool = Field(False, description="channels-last memory layout of convolutions; often faster")
     compile: bool = Field(False, description="compile the networks with torch.compile; slow start, then faster")

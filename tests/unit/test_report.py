@@ -17,8 +17,10 @@ from im2im_core.builtin.class_metrics import dice
 from im2im_core.builtin.instance_metrics import average_precision
 from im2im_core.builtin.metrics import mae, psnr, ssim
 from im2im_core.demo_images import make_nuclei
+from im2im_core.drawing import png
 from im2im_core.errors import DataError, OutputError
 from im2im_core.evaluation import Evaluation, Pair, evaluate, evaluate_baseline
+from im2im_core.files import write_bytes
 from im2im_core.image import Image
 from im2im_core.report import write_report
 from im2im_core.report_run import read_curves, read_run
@@ -173,6 +175,17 @@ def test_any_training_table_gives_a_report(tmp_path, table):
     page = Page(write_report(run, title="Run", run_dir=run, load=load))
     assert "Training" in page.text and "n_sigma: 2" in page.text
     assert "nan" not in page.text.lower()
+
+
+def test_previews_of_the_run_are_shown(tmp_path):
+    run = write_run(tmp_path / "run", "epoch,step,train_loss\n0,1,1.0\n1,2,0.5\n")
+    for epoch in (5, 10, 15, 20, 100):
+        write_bytes(run / "previews" / f"epoch-{epoch:04d}.png", png(np.full((4, 4, 3), epoch, np.uint8)))
+    (run / "previews" / "epoch-0200.png").write_text("damaged")
+    page = write_report(tmp_path / "report", title="Run", run_dir=run, load=load)
+    text = page.read_text()
+    assert "Epoch 5:" in text and "Epoch 20:" in text and "Epoch 10:" not in text and "Epoch 200:" not in text
+    assert (tmp_path / "report" / "report_files" / "epoch-0005.png").is_file()
 
 
 def test_an_empty_or_damaged_run_gives_a_report(tmp_path):

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from PIL import Image as PillowImage
 from pydantic import ValidationError
 from rich.console import Console
 from torch.utils.data import DataLoader
@@ -28,6 +29,7 @@ from im2im_core.builtin.trainer import OWN_SETTINGS, build_trainer
 from im2im_core.builtin.trainer_checkpoint_file import PlainCheckpointIO, read_checkpoint
 from im2im_core.builtin.trainer_config import LightningTrainerConfig
 from im2im_core.builtin.trainer_declarations import TRAINERS
+from im2im_core.builtin.trainer_previews import GAP, montage
 from im2im_core.builtin.trainer_progress import epoch_line
 from im2im_core.errors import ConfigError, DataError, Im2imError, OutputError
 from im2im_core.interfaces import TrainingResult
@@ -490,8 +492,51 @@ def test_a_loss_that_is_no_number_ends_the_training(tmp_path: Path, model: Any) 
 def test_two_optimizers(tmp_path: Path) -> None:
     result = train(tmp_path / "run", model=TwoOptimizers)
     assert result.steps == 24
-    with pytest.raises(ConfigError, match="not supported for manual optimization"):
+    with pytest.raises(ConfigError, match=r"trainer.gradient_clip_val is '1.0', but the model steps"):
         train(tmp_path / "clipped", model=TwoOptimizers, gradient_clip_val=1.0)
+
+
+def test_a_model_that_steps_itself_is_told_how(tmp_path: Path) -> None:
+    told: dict[str, Any] = {}
+
+    class Told(TwoOptimizers):
+        def configure_steps(self, **settings: Any) -> None:
+            told.update(settings)
+
+    train(tmp_path / "run", model=Told, gradient_clip_val=2.0, accumulate_grad_batches=3)
+    assert told == {"gradient_clip_val": 2.0, "gradient_clip_algorithm": None, "accumulate_grad_batches": 3}
+
+
+class Predicting(toys.ToyModel):
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> dict[str, torch.Tensor]:
+        super().validation_step(batch, batch_idx)
+        return {"loss": torch.tensor(0.0), "prediction": self(batch["image"])}
+
+
+def test_previews_are_drawn_every_n_epochs(tmp_path: Path) -> None:
+    train(tmp_path / "run", model=Predicting, max_epochs=5, preview_every_n_epochs=2, loggers=["csv", "tensorboard"])
+    names = sorted(path.name for path in (tmp_path / "run" / "previews").iterdir())
+    assert names == ["epoch-0001.png", "epoch-0003.png", "epoch-0005.png"]
+    picture = np.asarray(PillowImage.open(tmp_path / "run" / "previews" / "epoch-0005.png"))
+    panel = (picture.shape[1] - 2 * GAP) // 3
+    image, prediction, target = (picture[:, start : start + panel] for start in range(0, picture.shape[1], panel + GAP))
+    assert all(part.std() > 5 for part in (image, prediction, target))
+    assert not np.array_equal(prediction, target)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(next((tmp_path / "run" / "tensorboard").glob("**/events*"))))
+    events.Reload()
+    assert len(events.Images("preview")) == 3
+
+
+def test_a_wrong_brightness_can_be_seen_in_a_preview() -> None:
+    target = np.tile(np.linspace(0, 1, 50, dtype=np.float32), (1, 50, 1))
+    half = target / 2
+    picture = montage([target * 300, half, target])
+    width = (picture.shape[1] - 2 * GAP) // 3
+    means = [picture[:, start : start + width].mean() for start in range(0, picture.shape[1], width + GAP)]
+    assert means[0] == pytest.approx(means[2], abs=1)
+    assert means[1] < 0.8 * means[2]
 
 
 @pytest.mark.parametrize(
