@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from im2im_core.config import Choice, RunConfig
-from im2im_core.interfaces import DataFacts, ModelTrainer, NetworkBuilder, NumpyArray, ReadImage, Sample, ScoreArrays
+from im2im_core.interfaces import (
+    DataFacts,
+    DiscriminatorBuilder,
+    ModelTrainer,
+    NetworkBuilder,
+    NumpyArray,
+    ReadImage,
+    Sample,
+    ScoreArrays,
+)
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
@@ -78,6 +87,17 @@ def build_network(config: RunConfig, spatial_dims: int) -> NetworkBuilder:
     return network
 
 
+def build_discriminator(config: RunConfig, spatial_dims: int) -> DiscriminatorBuilder:
+    """`discriminator(in_channels)`, since the model knows what it shows and how many it needs."""
+
+    def discriminator(in_channels: int) -> nn.Module:
+        assert config.discriminator is not None  # else such a model does not validate
+        built: nn.Module = call_factory(config.discriminator, spatial_dims=spatial_dims, in_channels=in_channels)
+        return built
+
+    return discriminator
+
+
 def build_loss(choice: Choice, **available: Any) -> nn.Module:
     """A loss, with the losses that it is made of."""
     parts = [build_loss(part, **available) for part in choice.parts]
@@ -88,14 +108,18 @@ def build_loss(choice: Choice, **available: Any) -> nn.Module:
 def build_model(
     config: RunConfig, *, spatial_dims: int, in_channels: int, target_channels: int, training: bool
 ) -> LightningModule:
-    """The model; without loss, optimizer and scheduler when it is for prediction."""
+    """The model; without loss, discriminator, optimizer and scheduler when it is for prediction."""
     loss = optimizer = scheduler = None
     if training:
         loss = build_loss(config.loss, spatial_dims=spatial_dims, model=config.model.config)
         optimizer = call_factory(config.optimizer)
         scheduler = call_factory(config.scheduler) if config.scheduler else None
+    opponent: dict[str, Any] = {}
+    if config.model.component.adversarial:
+        opponent = {"discriminator": build_discriminator(config, spatial_dims) if training else None}
     model: LightningModule = call_factory(
         config.model,
+        **opponent,
         network=build_network(config, spatial_dims),
         loss=loss,
         optimizer=optimizer,

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 WEIGHTS = "weights.safetensors"
 MANIFEST = "bundle.json"
+# What only training needs; both may hold tensors.
+TRAINING_ONLY = ("loss.", "discriminator.")
 
 
 class ComponentSource(BaseModel):
@@ -96,10 +98,7 @@ def save_bundle(
 
     with write_beside(path) as folder:
         folder.mkdir()
-        # The loss may hold buffers; they are no part of a model for prediction.
-        state = {
-            k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items() if not k.startswith("loss.")
-        }
+        state = {key: value.detach().cpu().contiguous().clone() for key, value in _product(model).items()}
         save_file(state, folder / WEIGHTS)
         np.save(folder / "sample_input.npy", sample[0], allow_pickle=False)
         np.save(folder / "sample_output.npy", sample[1], allow_pickle=False)
@@ -187,7 +186,7 @@ def load_model(bundle: Bundle) -> LightningModule:
 
 
 def start_from(model: LightningModule, path: Path, *, partial: bool = False) -> list[str]:
-    """Copy a bundle's weights into a model that is to be trained; of a loss nothing is expected.
+    """Copy a bundle's weights into a model that is to be trained; of a loss or a discriminator nothing is expected.
 
     Args:
         model: of the same networks, or of others where only a part fits.
@@ -202,7 +201,7 @@ def start_from(model: LightningModule, path: Path, *, partial: bool = False) -> 
     """
     path = find_bundle(path)
     state = _read_weights(path / WEIGHTS, _read_manifest(path).weights_sha256)
-    expected = {key: value for key, value in model.state_dict().items() if not key.startswith("loss.")}
+    expected = _product(model)
     if not partial:
         _check_state(expected, state, path / WEIGHTS, "choose the same network, or add --init-partial")
         model.load_state_dict(state, strict=False)
@@ -212,6 +211,11 @@ def start_from(model: LightningModule, path: Path, *, partial: bool = False) -> 
         raise BundleError(f"no tensor of '{path / WEIGHTS}' fits the network", "choose the same kind of network")
     model.load_state_dict(fitting, strict=False)
     return sorted(set(expected) - set(fitting))
+
+
+def _product(model: LightningModule) -> dict[str, Any]:
+    """The tensors that make up a model for prediction."""
+    return {key: value for key, value in model.state_dict().items() if not key.startswith(TRAINING_ONLY)}
 
 
 def load_strictly(model: Any, state: Mapping[str, Any], path: Path) -> None:

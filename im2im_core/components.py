@@ -102,6 +102,18 @@ class Network(Component):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Discriminator(Component):
+    """`factory(config, *, spatial_dims, in_channels) -> nn.Module` that judges whether an image is real.
+
+    Its forward maps (B, C, [Z,] Y, X) to a list with one entry per scale; each is the list of the features of its layers,
+    of which the last are the logits, high for real, one channel, at any spatial size.
+    """
+
+    kind: ClassVar[str] = "discriminator"
+    spatial_dims: tuple[int, ...] = (2, 3)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Model(Component):
     """`factory(config, *, network, loss, optimizer, scheduler, spatial_dims, in_channels, target_channels)`.
 
@@ -116,6 +128,9 @@ class Model(Component):
         defaults: a partial run configuration that lies above the defaults of the core and below everything else.
         task_defaults: as `defaults` and above them, for each `task` that the settings may name.
         target_channels: numbers of target channels it accepts; empty means any.
+        adversarial: it is trained against a discriminator: its factory is also given `discriminator(in_channels)`, which
+            builds one (None for prediction), and keeps what that builds in an attribute `discriminator`, a module, which
+            is no part of a bundle.
         plan: `plan(run, facts, survey) -> partial run configuration` for what the user left open, found in the data.
             `run` is the RunConfig, `facts` the DataFacts, and `survey()` reads the pixels. Loads no torch.
     """
@@ -126,6 +141,7 @@ class Model(Component):
     defaults: Mapping[str, Any] = field(default_factory=dict)
     task_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     target_channels: tuple[int, ...] = ()
+    adversarial: bool = False
     plan: Callable[..., Any] | None = None
 
 
@@ -204,6 +220,7 @@ class Preset(Component):
 KINDS: Mapping[str, type[Component]] = {
     kind.kind: kind
     for kind in (
-        Reader, Writer, Dataset, Transform, Network, Model, Loss, Trainer, Postprocessor, Metric, Preset,
+        Reader, Writer, Dataset, Transform, Network, Discriminator, Model, Loss, Trainer, Postprocessor, Metric,
+        Preset,
     )
 }  # fmt: skip

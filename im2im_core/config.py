@@ -28,7 +28,7 @@ __all__ = [
     "validate",
 ]
 
-OPTIONAL = {"reader", "scheduler"}
+OPTIONAL = {"reader", "scheduler", "discriminator"}
 CORE_DEFAULTS: Layer = {
     "seed": 0,
     "dataset": {"name": "paired"},
@@ -210,6 +210,11 @@ def _mismatches(sections: Mapping[str, Any]) -> list[str]:
             f"network: '{network.name}' works in {_dims(network.component.spatial_dims)}, "
             f"model '{model.name}' in {_dims(model.spatial_dims)}"
         )
+    discriminator = sections.get("discriminator")
+    if discriminator and not model.adversarial:
+        problems.append(f"discriminator: model '{model.name}' is trained against none; leave the section out")
+    if model.adversarial and not discriminator:
+        problems.append("discriminator: nothing chosen; add --discriminator NAME (im2im list discriminators)")
     for index, choice in enumerate(sections["preprocessing"]):
         if choice.component.random:
             problems.append(f"preprocessing.{index}: '{choice.name}' is random; move it to augmentation")
@@ -225,9 +230,9 @@ def check_dimensions(config: RunConfig, spatial_dims: int, target_channels: int)
         ConfigError: with every problem.
     """
     problems = []
-    for section in ("model", "network"):
-        choice: Choice = getattr(config, section)
-        if spatial_dims not in choice.component.spatial_dims:
+    for section in ("model", "network", "discriminator"):
+        choice: Choice | None = getattr(config, section)
+        if choice is not None and spatial_dims not in choice.component.spatial_dims:
             problems.append(
                 f"{section}: '{choice.name}' works in {_dims(choice.component.spatial_dims)}, "
                 f"the data are {spatial_dims}D"

@@ -8,6 +8,7 @@ import pluggy
 
 from im2im_core.components import (
     Dataset,
+    Discriminator,
     Loss,
     Metric,
     Model,
@@ -49,6 +50,10 @@ class HookSpecs:
     @hookspec
     def im2im_networks(self) -> Iterable[Network]:  # type: ignore[empty-body]
         """Architectures."""
+
+    @hookspec
+    def im2im_discriminators(self) -> Iterable[Discriminator]:  # type: ignore[empty-body]
+        """Judges of generated images."""
 
     @hookspec
     def im2im_models(self) -> Iterable[Model]:  # type: ignore[empty-body]

@@ -21,6 +21,8 @@ ReadImage = Callable[[Path], Image]
 """Opens a file lazily. Raises DataError (with the reason) when it cannot; must not leave the file open for writing."""
 NetworkBuilder = Callable[[int, int], "nn.Module"]
 """`network(in_channels, out_channels)`."""
+DiscriminatorBuilder = Callable[[int], "nn.Module"]
+"""`discriminator(in_channels)`."""
 PostprocessArray = Callable[[NumpyArray], NumpyArray]
 ScoreArrays = Callable[[NumpyArray, NumpyArray], dict[str, float]]
 

@@ -25,6 +25,7 @@ HOOKS: Mapping[str, str] = {
     "dataset": "im2im_datasets",
     "transform": "im2im_transforms",
     "network": "im2im_networks",
+    "discriminator": "im2im_discriminators",
     "model": "im2im_models",
     "loss": "im2im_losses",
     "trainer": "im2im_trainers",

@@ -14,6 +14,7 @@ SINGLE: Mapping[str, str] = {
     "reader": "reader",
     "dataset": "dataset",
     "network": "network",
+    "discriminator": "discriminator",
     "model": "model",
     "loss": "loss",
     "optimizer": "optimizer",
@@ -26,6 +27,10 @@ LISTS: Mapping[str, str] = {
     "postprocessing": "postprocessor",
     "metrics": "metric",
 }
+
+_ORDER = (
+    "model", "network", "discriminator", "loss", "dataset", "reader", *LISTS, "optimizer", "scheduler", "trainer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class RunConfig:
     dataset: Choice
     optimizer: Choice
     trainer: Choice
+    discriminator: Choice | None = None
     reader: Choice | None = None
     scheduler: Choice | None = None
     preprocessing: tuple[Choice, ...] = ()
@@ -91,11 +97,11 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """Sections in the order in which a person thinks of them, as plain JSON types."""
         result: dict[str, Any] = {"seed": self.seed}
-        for section in ("model", "network", "loss", "dataset", "reader", *LISTS, "optimizer", "scheduler", "trainer"):
+        for section in _ORDER:
             value = getattr(self, section)
             if section in LISTS:
                 result[section] = [choice.settings() for choice in value]
-            else:
+            elif section != "discriminator" or value is not None:
                 # Nothing is written as null: the model's own defaults may hold a scheduler that was turned off.
                 result[section] = value.settings() if value is not None else None
         return result

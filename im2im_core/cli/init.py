@@ -31,7 +31,7 @@ def init(
 
     if out.exists():
         raise OutputError(f"'{out}' exists already", "choose another name with --out")
-    flags = flag_layer(model=model, data=data, network=None, loss=None)
+    flags = flag_layer(model=model, data=data)
     registry = Registry.discover()
     try:
         settings = resolve_settings(registry, preset=preset, config=None, flags=flags, sets=sets)
@@ -39,7 +39,7 @@ def init(
         if data:
             raise
         # The data are the one thing that every model needs to be told, and may be filled in later.
-        flags = flag_layer(model=model, data=PLACEHOLDER, network=None, loss=None)
+        flags = flag_layer(model=model, data=PLACEHOLDER)
         try:
             settings = resolve_settings(registry, preset=preset, config=None, flags=flags, sets=sets)
         except ConfigError as other:

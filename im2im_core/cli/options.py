@@ -13,6 +13,10 @@ Loss = Annotated[str | None, typer.Option("--loss", help="Loss instead of the mo
 Network = Annotated[
     str | None, typer.Option("--network", help="Network instead of the model's own.", show_default=False)
 ]
+Discriminator = Annotated[
+    str | None,
+    typer.Option("--discriminator", help="Discriminator instead of the model's own.", show_default=False),
+]
 PresetName = Annotated[
     str | None,
     typer.Option("--preset", help="Settings for a kind of data, see im2im list presets.", show_default=False),

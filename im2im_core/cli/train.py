@@ -20,6 +20,7 @@ def train(
     preset: options.PresetName = None,
     config: options.ConfigFile = None,
     network: options.Network = None,
+    discriminator: options.Discriminator = None,
     loss: options.Loss = None,
     task: Annotated[
         str | None, typer.Option("--task", help="For models that serve several, such as fcn.", show_default=False)
@@ -42,7 +43,7 @@ def train(
     from im2im_core.registry import Registry
 
     registry = Registry.discover()
-    flags = flag_layer(model=model, data=data, network=network, loss=loss, task=task)
+    flags = flag_layer(model=model, data=data, network=network, discriminator=discriminator, loss=loss, task=task)
     settings = resolve_settings(registry, preset=preset, config=config, flags=flags, sets=sets, resume=resume)
     if dry_run:
         typer.echo(settings.to_yaml(), nl=False)
@@ -54,13 +55,9 @@ def train(
     run_training(registry, settings, out, resume, init_from=init_from, init_partial=init_partial)
 
 
-def flag_layer(
-    *, model: str | None, data: str | None, network: str | None, loss: str | None, task: str | None = None
-) -> dict[str, Any]:
-    """Flags as a layer of configuration."""
-    layer: dict[str, Any] = {
-        section: {"name": name} for section, name in (("model", model), ("network", network), ("loss", loss)) if name
-    }
+def flag_layer(*, data: str | None, task: str | None = None, **chosen: str | None) -> dict[str, Any]:
+    """Flags as a layer of configuration; of `chosen`, the component by section."""
+    layer: dict[str, Any] = {section: {"name": name} for section, name in chosen.items() if name}
     if data:
         layer["dataset"] = {"path": data}
     if task:
