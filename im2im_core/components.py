@@ -130,7 +130,7 @@ class Model(Component):
         target_channels: numbers of target channels it accepts; empty means any.
         adversarial: it is trained against a discriminator: its factory is also given `discriminator(in_channels)`, which
             builds one (None for prediction), and keeps what that builds in an attribute `discriminator`, a module, which
-            is no part of a bundle.
+            is no part of a bundle. Its loss compares images, also where they are masks.
         plan: `plan(run, facts, survey) -> partial run configuration` for what the user left open, found in the data.
             `run` is the RunConfig, `facts` the DataFacts, and `survey()` reads the pixels. Loads no torch.
     """
@@ -193,12 +193,15 @@ class Metric(Component):
 
     Attributes:
         tasks: tasks it can serve; empty means all.
+        of_sets: the callable takes all predictions and all targets, two iterables of arrays (C, [Z,] Y, X) of any
+            number and size, and not one pair after the other; for `im2im evaluate` only.
         higher_is_better: which way is good.
         primary: the figure that ranks cases and epochs when the metric yields several.
     """
 
     kind: ClassVar[str] = "metric"
     tasks: tuple[Task, ...] = ()
+    of_sets: bool = False
     higher_is_better: bool = True
     primary: str = ""
 

@@ -202,8 +202,13 @@ def _mismatches(sections: Mapping[str, Any]) -> list[str]:
     users += [(f"metrics.{i}", choice) for i, choice in enumerate(sections["metrics"])]
     for path, choice in users:
         tasks = choice.component.tasks
-        if tasks and task not in tasks:
-            problems.append(f"{path}: '{choice.name}' serves {', '.join(tasks)}; model '{model.name}' is for {task}")
+        # Generators make images, also of masks, and their loss compares images.
+        needed = "translation" if model.adversarial and path.startswith("loss") else task
+        if tasks and needed not in tasks:
+            problems.append(f"{path}: '{choice.name}' serves {', '.join(tasks)}; model '{model.name}' is for {needed}")
+    for index, choice in enumerate(sections["metrics"]):
+        if choice.component.of_sets:
+            problems.append(f"metrics.{index}: '{choice.name}' compares sets of images; leave it to im2im evaluate")
     network = sections["network"]
     if not set(model.spatial_dims) & set(network.component.spatial_dims):
         problems.append(

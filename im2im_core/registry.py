@@ -36,7 +36,7 @@ HOOKS: Mapping[str, str] = {
 FIRST_PARTY: Mapping[str, tuple[str, ...]] = {
     "im2im-embedseg": ("embedseg", "branched-erfnet", "residual-unet", "embedseg-clustering", "nuclei-2d"),
     "im2im-fcn": ("fcn", "unet", "fnet", "attention-unet", "deeplab", "dynunet", "probabilistic-unet"),
-    "im2im-gan": ("pix2pix", "pix2pix-hd", "cyclegan", "resnet-generator", "unpaired"),
+    "im2im-gan": ("pix2pix", "cyclegan", "resnet-generator", "patch", "multi-scale"),
     "im2im-io": ("tifffile", "image", "numpy", "ome-zarr", "aicsimageio", "ome-tiff", "png"),
 }
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

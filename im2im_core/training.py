@@ -22,6 +22,7 @@ from im2im_core.formats import image_loader
 from im2im_core.interfaces import DataFacts, DataSurvey, ReadImage, TrainingResult
 from im2im_core.layers import overlay
 from im2im_core.registry import Registry
+from im2im_core.run_config import task_of
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
@@ -74,6 +75,12 @@ def inspect_data(registry: Registry, config: RunConfig) -> DataFacts:
     """
     facts: DataFacts = config.dataset.component.inspect(config.dataset.config, image_loader(registry, config.reader))
     check_dimensions(config, facts.spatial_dims, facts.target_channels)
+    task = task_of(config.model)
+    if facts.number_targets and task != "regression":
+        raise ConfigError(
+            f"model: the targets are numbers, one for an image, and '{config.model.name}' is for {task}",
+            "add --task regression, or name images as targets",
+        )
     return facts
 
 
@@ -244,6 +251,7 @@ def describe(
         target_channels=facts.target_channels,
         channel_names=facts.channel_names,
         pixel_size=dict(facts.pixel_size),
+        image_dtype=facts.dtype,
         target_dtype=facts.target_dtype,
         window=tuple(max(size, DEFAULT_WINDOW[facts.spatial_dims]) for size in patch),
         overlap=0.25,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,10 @@ import typer
 from im2im_core.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from im2im_core.errors import Im2imError
+    from im2im_core.image import Image
     from im2im_core.registry import Registry
     from im2im_core.uncertainty import Sampling
 
@@ -23,7 +25,7 @@ _log = logging.getLogger(__name__)
 def predict(
     bundle: Annotated[Path, typer.Argument(help="Bundle of a trained model, or the run that holds it.")],
     images: Annotated[str, typer.Argument(help="An image, a folder, a glob pattern, or a CSV with a column 'image'.")],
-    out: Annotated[Path, typer.Argument(help="Folder for the results.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the results; of a regression, for values.csv.")],
     suffix: Annotated[
         str, typer.Option("--suffix", help="Format of the results: .tiff, .ome.zarr, .npy, .png.")
     ] = ".tiff",
@@ -36,6 +38,12 @@ def predict(
         typer.Option("--overlap", min=0, max=0.9, help="Share by which windows overlap.", show_default=False),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Windows per forward pass.")] = 4,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            "--direction", help="a-to-b or b-to-a, for models that learn both ways, as cyclegan.", show_default=False
+        ),
+    ] = None,
     ensemble: Annotated[
         list[Path] | None,
         typer.Option("--ensemble", help="One more bundle; the result is of the mean. May be repeated."),
@@ -76,6 +84,7 @@ def predict(
         window=window,
         overlap=overlap,
         batch=batch,
+        direction=direction,
         ensemble=ensemble or (),
         sampling=sampling,
     )
@@ -93,11 +102,12 @@ def run_prediction(
     window: str | None = None,
     overlap: float | None = None,
     batch: int = 4,
+    direction: str | None = None,
     ensemble: Sequence[Path] = (),
     sampling: Sampling | None = None,
 ) -> list[tuple[Path, Im2imError]]:
     """Predict every image; returns those that could not be."""
-    from im2im_core.bundle import open_bundle
+    from im2im_core.bundle import in_direction, open_bundle
     from im2im_core.cli.console import console, track
     from im2im_core.errors import Im2imError
     from im2im_core.files import check_writable
@@ -105,6 +115,8 @@ def run_prediction(
     from im2im_core.layouts import find_images
 
     opened, *others = [open_bundle(path, registry) for path in (bundle, *ensemble)]
+    if direction is not None:
+        opened, *others = [in_direction(each, direction) for each in (opened, *others)]
     found = find_images(images, suffixes=known_suffixes(registry))
     sizes = window_sizes(window, opened.manifest.spatial_dims)
     writer = image_writer(registry, Path(f"result{suffix}"))
@@ -113,6 +125,7 @@ def run_prediction(
     from im2im_core.cli.uncertainty import write_maps
     from im2im_core.prediction import Predictor
     from im2im_core.uncertainty import check_sampling, predict_uncertain
+    from im2im_core.values_table import values_table
 
     predictors = [
         Predictor(each, device=device, window=sizes, overlap=overlap, batch=batch) for each in (opened, *others)
@@ -121,21 +134,28 @@ def run_prediction(
         check_sampling(predictors, sampling)
     load = image_loader(registry, opened.config.reader)
     failed: list[tuple[Path, Im2imError]] = []
-    for stem, path in track(found, "predicting", len(found)):
-        try:
-            if sampling is None:
-                result = predictors[0].predict(load(path))
-            else:
-                result, maps = predict_uncertain(predictors, load(path), sampling)
-                write_maps(registry, out, stem, suffix, maps)
-            writer.write(out / f"{stem}{suffix}", result)
-        except Im2imError as error:
-            failed.append((path, error))
-        except Exception as error:  # whatever happens to one image, the others are finished
-            _log.debug("cannot predict '%s'", path, exc_info=True)
-            reason = f"'{path}': {type(error).__name__}: {error}"
-            failed.append((path, Im2imError(reason, "if memory ran out, try a smaller --window or --batch")))
-    console().print(f"{len(found) - len(failed)} of {len(found)} images predicted: {out}", highlight=False)
+    values = values_table(opened.manifest.task, out)
+    with values or nullcontext():
+        for stem, path in track(found, "predicting", len(found)):
+            try:
+                maps: Mapping[str, Image] = {}
+                if sampling is None:
+                    result = predictors[0].predict(load(path))
+                else:
+                    result, maps = predict_uncertain(predictors, load(path), sampling)
+                if values:
+                    values.add(path, result, maps)
+                else:
+                    write_maps(registry, out, stem, suffix, maps)
+                    writer.write(out / f"{stem}{suffix}", result)
+            except Im2imError as error:
+                failed.append((path, error))
+            except Exception as error:  # whatever happens to one image, the others are finished
+                _log.debug("cannot predict '%s'", path, exc_info=True)
+                reason = f"'{path}': {type(error).__name__}: {error}"
+                failed.append((path, Im2imError(reason, "if memory ran out, try a smaller --window or --batch")))
+    where = values.path if values else out
+    console().print(f"{len(found) - len(failed)} of {len(found)} images predicted: {where}", highlight=False)
     return failed
 
 

@@ -82,12 +82,12 @@ def clean(tmp_path_factory: pytest.TempPathFactory, wheels: list[Path]) -> Path:
 
 def test_a_wheel_per_project(wheels: list[Path]) -> None:
     names = {wheel.name.partition("-")[0] for wheel in wheels}
-    assert names == {"im2im_core", "im2im_embedseg", "im2im_fcn", "im2im_io", "im2im_example"}
+    assert names == {"im2im_core", "im2im_embedseg", "im2im_fcn", "im2im_gan", "im2im_io", "im2im_example"}
     assert len(wheels) == len(PROJECTS)
 
 
 def test_nothing_comes_from_the_checkout(clean: Path, tmp_path: Path) -> None:
-    modules = ("im2im_core", "im2im_embedseg", "im2im_fcn", "im2im_io", "im2im_example")
+    modules = ("im2im_core", "im2im_embedseg", "im2im_fcn", "im2im_gan", "im2im_io", "im2im_example")
     program = f"import importlib, json; print(json.dumps([importlib.import_module(m).__file__ for m in {modules!r}]))"
     for file in json.loads(run(clean / "python", "-c", program, cwd=tmp_path)):
         assert Path(file).is_relative_to(clean.parent), file
@@ -96,7 +96,7 @@ def test_nothing_comes_from_the_checkout(clean: Path, tmp_path: Path) -> None:
 def test_plug_ins_are_active_from_wheels(clean: Path, tmp_path: Path) -> None:
     lines = run(clean / "im2im", "plugins", cwd=tmp_path).splitlines()
     states = {line.split()[0]: line for line in lines[1:] if line and not line.startswith(" ")}
-    assert set(states) == {"builtin", "embedseg", "example", "fcn", "io"}
+    assert set(states) == {"builtin", "embedseg", "example", "fcn", "gan", "io"}
     assert all("active" in line for line in states.values()), states
 
 

@@ -13,10 +13,12 @@ import pytest
 from scipy import ndimage
 
 from im2im_core import DataError
+from im2im_core.registry import Registry
 from im2im_fcn.postprocessing.declarations import POSTPROCESSORS
 
 GOLDEN = Path(__file__).resolve().parents[3].parent / "shared" / "golden"
-DECLARED = {declared.name: declared for declared in POSTPROCESSORS}
+INSTALLED = Registry.discover(environment={"IM2IM_PLUGINS": "builtin,fcn"}).components("postprocessor")
+DECLARED = {entry.component.name: entry.component for entry in INSTALLED}
 
 
 def golden(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -48,7 +48,8 @@ def test_preset_trains_predicts_and_evaluates(preset, tmp_path: Path, one_thread
     if "nnunet" in preset.name:
         sets += ["network.memory_gb=0.02", "network.filters=4", "network.most_filters=16"]
     else:
-        sets += ["network.channels=[4,8,16]", "network.strides=[2,2]"]
+        smooth = preset.settings["network"]["name"] == "basic-unet"
+        sets += ["network.features=[4,4,4,8,8,4]"] if smooth else ["network.channels=[4,8,16]", "network.strides=[2,2]"]
         sets += ["dataset.patch_size=32" if dims == 2 else "dataset.patch_size=[8,32,32]"]
     settings = resolve_settings(
         REGISTRY, preset=preset.name, config=None, flags={"dataset": {"path": str(data)}}, sets=sets

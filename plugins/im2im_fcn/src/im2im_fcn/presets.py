@@ -8,6 +8,8 @@ from typing import Any
 from im2im_core import Preset
 
 _LIGHT = {"name": "unet"}
+# Transposed convolutions leave a grid, which classes hide and images show.
+_SMOOTH = {"name": "basic-unet", "features": [16, 16, 32, 64, 128, 16], "upsample": "nontrainable", "norm": "batch"}
 # Many small steps: with a few images an epoch would else be over after ten of them.
 _NOISE_2D = {"patch_size": 96, "patches_per_image": 32, "batch_size": 4}
 # The error alone is least for a blank image where bright structures are rare; correlation asks for the structures.
@@ -35,8 +37,8 @@ _TASKS: Mapping[str, tuple[Any, str, Mapping[str, Any], Mapping[str, Any]]] = {
         {},
     ),
     "semantic-3d": ("semantic-segmentation", "classes in 3D volumes", _FAST_3D, {}),
-    "denoise-2d": ("restoration", "noisy to clean, 2D", _NOISE_2D, {}),
-    "denoise-3d": ("restoration", "noisy to clean, 3D", _FAST_3D, {}),
+    "denoise-2d": ("restoration", "noisy to clean, 2D", _NOISE_2D, {"loss": _STRUCTURES}),
+    "denoise-3d": ("restoration", "noisy to clean, 3D", _FAST_3D, {"loss": _STRUCTURES}),
     "modality-2d": ("translation", "one modality or stain into another, 2D", _FAST_2D, {"loss": _STRUCTURES}),
     "modality-3d": ("translation", "one modality into another, 3D", _FAST_3D, {"loss": _STRUCTURES}),
 }
@@ -49,9 +51,10 @@ def _presets() -> Iterator[Preset]:
         # A patch of the planner's own choice, as large as memory allows, is the point of planning.
         planned = {"patches_per_image": dataset["patches_per_image"]}
         regularized = {"loss": _REGULARIZED} if task == "semantic-segmentation" else {}
+        light = _LIGHT if task == "semantic-segmentation" else _SMOOTH
         attention = {"name": "attention-unet"}
         ways: dict[str, tuple[str, dict[str, Any]]] = {
-            name: ("a light U-Net", {"network": _LIGHT, "dataset": dataset}),
+            name: ("a light U-Net", {"network": light, "dataset": dataset}),
             f"{name}-nnunet": ("DynUNet planned from the data", {"network": {"name": "auto"}, "dataset": planned}),
             f"{name}-attention": (
                 "attention U-Net" + (" with regularisers" if regularized else ""),
@@ -59,7 +62,7 @@ def _presets() -> Iterator[Preset]:
             ),
             f"{name}-probabilistic": (
                 "probabilistic U-Net",
-                {"network": _LIGHT, "dataset": dataset, "model": {**model, "name": "probabilistic-unet"}},
+                {"network": light, "dataset": dataset, "model": {**model, "name": "probabilistic-unet"}},
             ),
         }
         for full_name, (way, settings) in ways.items():

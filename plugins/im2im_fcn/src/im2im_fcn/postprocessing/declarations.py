@@ -20,14 +20,8 @@ from im2im_fcn.postprocessing.config import (
 )
 
 
-def _class_map(config: ComponentConfig, *, spatial_dims: int) -> Any:
-    from im2im_fcn.postprocessing.classes import ClassMap
-
-    return ClassMap(spatial_dims)
-
-
 def _threshold(config: ThresholdConfig, *, spatial_dims: int) -> Any:
-    from im2im_fcn.postprocessing.classes import Threshold
+    from im2im_fcn.postprocessing.threshold import Threshold
 
     return Threshold(config, spatial_dims)
 
@@ -98,12 +92,6 @@ def _region_halo(config: FillHolesConfig | RemoveSmallConfig) -> int | None:
 _SEGMENTATION: Any = ("semantic-segmentation", "instance-segmentation")
 
 POSTPROCESSORS: tuple[Postprocessor, ...] = (
-    Postprocessor(
-        name="class-map",
-        summary="the likeliest class of each pixel; of one output: above 0",
-        factory=_class_map,
-        tasks=_SEGMENTATION,
-    ),
     Postprocessor(
         name="threshold",
         summary="one output channel, above a number or a threshold found by a method of scikit-image",

@@ -1,4 +1,4 @@
-"""From the outputs of a network to a class map."""
+"""From an output of a network to a mask."""
 
 from __future__ import annotations
 
@@ -10,29 +10,6 @@ import numpy as np
 from im2im_core import DataError
 from im2im_fcn.postprocessing.arrays import NumpyArray, channel_of, channels
 from im2im_fcn.postprocessing.config import LOCAL_METHODS, ThresholdConfig
-
-
-@dataclass(frozen=True, slots=True)
-class ClassMap:
-    """The likeliest class of each pixel.
-
-    The first axis is always that of the channels, so a volume of one channel is never taken for a batch (the reference
-    did).
-    """
-
-    spatial_dims: int
-
-    def __call__(self, array: NumpyArray) -> NumpyArray:
-        """Logits (K, [Z,] Y, X) to classes ([Z,] Y, X), uint8; one channel: 1 where it is above 0.
-
-        Raises:
-            DataError: more than 256 classes, or other axes.
-        """
-        array = channels(array, self.spatial_dims)
-        if len(array) > 256:
-            raise DataError(f"'{len(array)}' classes do not fit a class map of at most 256")
-        classes: NumpyArray = array[0] > 0 if len(array) == 1 else array.argmax(axis=0)
-        return classes.astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

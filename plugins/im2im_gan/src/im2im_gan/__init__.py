@@ -1,0 +1,1 @@
+"""Adversarial image-to-image learning: generators against discriminators. Loads no torch."""
