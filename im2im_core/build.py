@@ -17,6 +17,7 @@ from im2im_core.interfaces import (
     ReadImage,
     Sample,
     ScoreArrays,
+    ScoreSets,
 )
 
 if TYPE_CHECKING:
@@ -160,6 +161,11 @@ def build_postprocessing(
 
 def build_metrics(choices: Iterable[Choice]) -> dict[str, ScoreArrays]:
     """Metrics by name."""
+    return {choice.name: call_factory(choice) for choice in choices}
+
+
+def build_set_metrics(choices: Iterable[Choice]) -> dict[str, ScoreSets]:
+    """Metrics of whole sets by name."""
     return {choice.name: call_factory(choice) for choice in choices}
 
 

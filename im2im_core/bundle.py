@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -212,43 +212,6 @@ def start_from(model: LightningModule, path: Path, *, partial: bool = False) -> 
         raise BundleError(f"no tensor of '{path / WEIGHTS}' fits the network", "choose the same kind of network")
     model.load_state_dict(fitting, strict=False)
     return sorted(set(expected) - set(fitting))
-
-
-def in_direction(bundle: Bundle, direction: str) -> Bundle:
-    """The bundle of a model that has learned two ways, set to predict one of them.
-
-    Backwards, targets go in as they are in their files, and images come out in the pixel type of theirs.
-
-    Raises:
-        ConfigError: the model predicts one way only, or knows no such direction; or targets were preprocessed.
-    """
-    model = bundle.config.model
-    if "direction" not in type(model.config).model_fields:
-        raise ConfigError(f"model '{model.name}' predicts one way only", "leave --direction out")
-    try:
-        turned = type(model.config).model_validate({**model.config.model_dump(), "direction": direction})
-    except ValidationError as error:
-        raise ConfigError(f"direction '{direction}': {_short(error)}", f"see im2im show model {model.name}") from error
-    if turned == model.config:
-        return bundle
-    if bundle.config.changes_target:
-        raise ConfigError(
-            "preprocessing has changed the targets in training, so they cannot be taken from their files",
-            "train with preprocessing of the image alone",
-        )
-    config = replace(bundle.config, model=replace(model, config=turned), preprocessing=(), postprocessing=())
-    old = bundle.manifest
-    manifest = old.model_copy(
-        update={
-            "task": "translation",
-            "in_channels": old.target_channels,
-            "target_channels": old.in_channels,
-            "channel_names": (),
-            "image_dtype": old.target_dtype,
-            "target_dtype": old.image_dtype,
-        }
-    )
-    return Bundle(bundle.path, manifest, config)
 
 
 def _product(model: LightningModule) -> dict[str, Any]:

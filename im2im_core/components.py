@@ -105,8 +105,8 @@ class Network(Component):
 class Discriminator(Component):
     """`factory(config, *, spatial_dims, in_channels) -> nn.Module` that judges whether an image is real.
 
-    Its forward maps (B, C, [Z,] Y, X) to a list with one entry per scale; each is the list of the features of its layers,
-    of which the last are the logits, high for real, one channel, at any spatial size.
+    Its forward maps (B, C, [Z,] Y, X) to a list with one entry per scale; each is the list of the features of its
+    layers, of which the last are the logits, high for real, one channel, at any spatial size.
     """
 
     kind: ClassVar[str] = "discriminator"
@@ -128,9 +128,9 @@ class Model(Component):
         defaults: a partial run configuration that lies above the defaults of the core and below everything else.
         task_defaults: as `defaults` and above them, for each `task` that the settings may name.
         target_channels: numbers of target channels it accepts; empty means any.
-        adversarial: it is trained against a discriminator: its factory is also given `discriminator(in_channels)`, which
-            builds one (None for prediction), and keeps what that builds in an attribute `discriminator`, a module, which
-            is no part of a bundle. Its loss compares images, also where they are masks.
+        adversarial: it is trained against a discriminator: its factory is also given `discriminator(in_channels)`,
+            which builds one (None for prediction), and keeps what that builds in an attribute `discriminator`, a module,
+            which is no part of a bundle. Its loss compares images, also where they are masks.
         plan: `plan(run, facts, survey) -> partial run configuration` for what the user left open, found in the data.
             `run` is the RunConfig, `facts` the DataFacts, and `survey()` reads the pixels. Loads no torch.
     """

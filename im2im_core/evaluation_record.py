@@ -52,6 +52,8 @@ class Evaluation:
         unmatched_targets: targets without a prediction.
         errors: what is wrong, by file.
         note: how to read the figures.
+        sets: numbers of predictions and of targets, where figures of both as a whole are among `mean`; else None.
+        over_set: the figures in `mean` are of all images together, and no averages over them.
     """
 
     cases: tuple[Case, ...] = ()
@@ -66,6 +68,8 @@ class Evaluation:
     unmatched_targets: tuple[Path, ...] = ()
     errors: Mapping[str, str] = field(default_factory=dict)
     note: str = NOTE
+    over_set: bool = False
+    sets: tuple[int, int] | None = None
 
     @property
     def complete(self) -> bool:
@@ -90,6 +94,8 @@ class Evaluation:
             "objects": self.objects,
             "predicted_objects": self.predicted_objects,
             "note": self.note,
+            "over_set": self.over_set,
+            "sets": self.sets,
             "mean": dict(self.mean),
             "cases": [_case_to_json(case) for case in self.cases],
             "unmatched_predictions": [str(path) for path in self.unmatched_predictions],
@@ -120,6 +126,8 @@ class Evaluation:
                 unmatched_targets=tuple(Path(path) for path in content["unmatched_targets"]),
                 errors={str(path): str(message) for path, message in content["errors"].items()},
                 note=str(content["note"]),
+                over_set=bool(content.get("over_set", False)),
+                sets=_two(content.get("sets")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"this is no evaluation: {type(error).__name__} '{error}'", "evaluate again") from error
@@ -142,6 +150,10 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> tuple[Path, Path]:
             figures = [case.metrics.get(name, "") for name in names]
             table.writerow([case.stem, *figures, *("" if path is None else str(path) for path in paths)])
     return as_json, as_csv
+
+
+def _two(numbers: Any) -> tuple[int, int] | None:
+    return None if numbers is None else (int(numbers[0]), int(numbers[1]))
 
 
 def _case_to_json(case: Case) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,8 @@ DiscriminatorBuilder = Callable[[int], "nn.Module"]
 """`discriminator(in_channels)`."""
 PostprocessArray = Callable[[NumpyArray], NumpyArray]
 ScoreArrays = Callable[[NumpyArray, NumpyArray], dict[str, float]]
+ScoreSets = Callable[[Iterable[NumpyArray], Iterable[NumpyArray]], dict[str, float]]
+"""What a metric of whole sets is: all predictions, all targets -> figures."""
 
 
 class RegionWriter(Protocol):
@@ -65,6 +67,8 @@ class DataFacts:
         target_dtype: pixel type of the first target.
         has_costmap: at least one subject has a cost map.
         channel_names: names of the image's channels, or empty.
+        number_targets: the targets are numbers, one for an image, and not images.
+        sides: numbers of training images and of targets, where these are no pairs; `pairs` is then the larger one.
     """
 
     pairs: int
@@ -77,6 +81,8 @@ class DataFacts:
     target_dtype: str = ""
     has_costmap: bool = False
     channel_names: tuple[str, ...] = ()
+    number_targets: bool = False
+    sides: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +96,10 @@ class DataSurvey:
         target_range: the same of each target channel.
         classes: the different whole numbers in the targets, rising; at most 1000 of them; empty for other targets.
         foreground: share of target pixels above 0.
+        class_pixels: pixels of each of `classes`, over all targets.
+        object_sizes: pixels of each object, where targets look like objects and images were asked for too.
+        numbers: the targets, where they are numbers and not images.
+        alone: files that lack their partner, and were left out.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -98,6 +108,10 @@ class DataSurvey:
     target_range: tuple[tuple[float, float], ...] = ()
     classes: tuple[int, ...] = ()
     foreground: float = 0.0
+    class_pixels: Mapping[int, int] = field(default_factory=dict)
+    object_sizes: tuple[int, ...] = ()
+    numbers: tuple[float, ...] = ()
+    alone: tuple[Path, ...] = ()
 
     @property
     def median_shape(self) -> tuple[int, ...]:

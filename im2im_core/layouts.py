@@ -18,7 +18,7 @@ from im2im_core.filenames import (
     split_name,
     stem_of,
 )
-from im2im_core.tables import read_table
+from im2im_core.tables import Row, read_table
 
 EXPECTED = (
     "expected 'X_IM.tiff' with 'X_GT.tiff', or sub-folders 'IM' and 'GT', or sub-folders 'train' and 'val', or a CSV"
@@ -36,14 +36,21 @@ class Subject:
     Attributes:
         stem: its name without role and suffix.
         image: the image's file, or folder for formats such as OME-Zarr.
-        target: what the image is to become; None when there is none.
+        target: what the image is to become; None when there is none, or it is a number.
         costmap: 0 where a pixel does not count; None when every pixel does.
+        value: the target of an image that a table gives a number.
     """
 
     stem: str
     image: Path
     target: Path | None = None
     costmap: Path | None = None
+    value: float | None = None
+
+    @property
+    def has_target(self) -> bool:
+        """An image or a number."""
+        return self.target is not None or self.value is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,7 @@ def _find_role(role: str, source: Path | str, suffixes: tuple[str, ...]) -> list
     path = Path(source).expanduser()
     if path.is_file():
         if path.suffix.lower() == ".csv":
-            return _unique((stem_of(row[role]), row[role]) for row in read_table(path, (role,)))
+            return _unique(_role_in_table(role, path))
         return [(stem_of(path), path)]
     if path.is_dir():
         if is_image_folder(path.name):
@@ -126,6 +133,16 @@ def _find_role(role: str, source: Path | str, suffixes: tuple[str, ...]) -> list
             raise DataError(f"no file matches '{source}'", "put the pattern in quotes and check the folder")
         return _unique((stem_of(match), match) for match in usable)
     raise DataError(f"'{source}' does not exist", "name an image, a folder, a pattern in quotes, or a CSV")
+
+
+def _role_in_table(role: str, path: Path) -> list[tuple[str, Path]]:
+    rows = read_table(path, (role,))
+    if any(role not in row.paths for row in rows):
+        raise DataError(
+            f"the targets in '{path}' are numbers, not images",
+            "compare numbers with numbers: im2im evaluate OUT/values.csv TABLE",
+        )
+    return [(stem_of(row.paths[role]), row.paths[role]) for row in rows]
 
 
 def _role_in_folder(role: str, path: Path, suffixes: tuple[str, ...]) -> list[tuple[str, Path]]:
@@ -161,10 +178,30 @@ def _in_folder(path: Path, entries: Mapping[str, bool], need_target: bool, sole:
     `sole` asks for more certainty: files named 'X_IM' count only when nothing but files with roles lies there, or
     targets too. To a person predicting a folder, one image that happens to end in '_IM' is no training layout.
     """
+    files, others = roles_in_folder(path, entries)
+    if not files["IM"]:
+        return None
+    if sole and others and not files.get("GT"):
+        return None
+    return _join(path, files, need_target)
+
+
+def roles_in_folder(path: Path, entries: Mapping[str, bool]) -> tuple[dict[str, dict[str, Path]], bool]:
+    """Files of the two layouts without train and val, and whether files without a role lie beside them.
+
+    Args:
+        path: a folder.
+        entries: what is in it, from `list_folder`.
+
+    Returns:
+        role -> stem -> file, the role 'IM' always among them; and whether there are other files.
+
+    Raises:
+        DataError: two files claim one role.
+    """
     if entries.get("IM", False):
-        files = {role: _in_role_folder(path / role, role) for role in ROLES if entries.get(role, False)}
-        return _join(path, files, need_target)
-    files = {role: {} for role in ROLES}
+        return {role: files_by_stem(path / role, role) for role in ROLES if entries.get(role, False)}, False
+    files: dict[str, dict[str, Path]] = {role: {} for role in ROLES}
     others = False
     for name, is_dir in entries.items():
         stem, role, suffix = split_name(name)
@@ -174,14 +211,15 @@ def _in_folder(path: Path, entries: Mapping[str, bool], need_target: bool, sole:
             _claim(files[role], stem, path / name, role)
         else:
             others = True
-    if not files["IM"]:
-        return None
-    if sole and others and not files["GT"]:
-        return None
-    return _join(path, files, need_target)
+    return files, others
 
 
-def _in_role_folder(folder: Path, role: str) -> dict[str, Path]:
+def files_by_stem(folder: Path, role: str) -> dict[str, Path]:
+    """Stem -> file of a folder whose images all have one role.
+
+    Raises:
+        DataError: the folder is empty, or two files have the same stem.
+    """
     found: dict[str, Path] = {}
     for name, is_dir in list_folder(folder).items():
         stem, _, suffix = split_name(name)
@@ -215,13 +253,19 @@ def _from_table(path: Path, need_target: bool) -> list[Subject]:
     if path.suffix.lower() != ".csv":
         raise DataError(f"'{path}' is a file, not a data set", EXPECTED)
     rows = read_table(path, ("image", "target") if need_target else ("image",))
-    subjects = [Subject(stem_of(row["image"]), row["image"], row.get("target"), row.get("costmap")) for row in rows]
+    subjects = [subject_of(row) for row in rows]
     seen: set[Path] = set()
     for subject in subjects:
         if subject.image in seen:
             raise DataError(f"'{path}' lists the image '{subject.image}' twice", "keep one of the rows")
         seen.add(subject.image)
     return sorted(subjects, key=lambda subject: (subject.stem, subject.image))
+
+
+def subject_of(row: Row) -> Subject:
+    """What a line of a table with an image says."""
+    image = row.paths["image"]
+    return Subject(stem_of(image), image, row.paths.get("target"), row.paths.get("costmap"), row.value)
 
 
 def _unique(found: Iterable[tuple[str, Path]]) -> list[tuple[str, Path]]:

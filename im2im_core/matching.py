@@ -66,7 +66,7 @@ def match_predictions(
     if len(stems) < len(targets):
         twice = next(stem for stem in stems if sum(stem == other for other, _, _ in targets) > 1)
         raise DataError(f"two targets have the stem '{twice}'", "give them different names")
-    files = _prediction_files(predictions, suffixes)
+    files = prediction_files(predictions, suffixes)
     found: dict[str, list[Path]] = defaultdict(list)
     unmatched = []
     for path in files:
@@ -85,7 +85,12 @@ def match_predictions(
     )
 
 
-def _prediction_files(predictions: Path, suffixes: Sequence[str]) -> list[Path]:
+def prediction_files(predictions: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files of a folder of predictions, or the one that is named.
+
+    Raises:
+        DataError: there are none.
+    """
     if _is_file(predictions):
         return [predictions]
     if not predictions.is_dir():

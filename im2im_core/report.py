@@ -100,7 +100,7 @@ def _facts(
         "baseline": baseline,
         "baseline_method": (baseline.method if baseline else "") or "baseline",
         "comparable": _comparable(evaluation, baseline),
-        "metric_rows": metric_rows(evaluation, baseline) if evaluation and evaluation.cases else [],
+        "metric_rows": metric_rows(evaluation, baseline) if evaluation and evaluation.mean else [],
         "case_columns": [describe(name) for name in names],
         "case_rows": rows[:LISTED_CASES],
         "cases_left_out": max(0, len(rows) - LISTED_CASES),
@@ -113,8 +113,11 @@ def _facts(
 
 def _basis(evaluation: Evaluation) -> str:
     """Over how much the figures are averaged."""
+    if not evaluation.cases and evaluation.sets:
+        return f"of {count(evaluation.sets[0], 'prediction')} against {count(evaluation.sets[1], 'target')}"
     objects = f" with {count(evaluation.objects, 'object')}" if evaluation.objects is not None else ""
-    return f"averaged over {count(len(evaluation.cases), 'image')}{objects}"
+    how = "over all" if evaluation.over_set else "averaged over"
+    return f"{how} {count(len(evaluation.cases), 'image')}{objects}"
 
 
 def _comparable(evaluation: Evaluation | None, baseline: Evaluation | None) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 from im2im_core.evaluation_record import Evaluation
 from im2im_core.report_plots import validation_names
 from im2im_core.report_run import RunRecord
-from im2im_core.report_words import DASH, count, describe, thresholds, write_duration, write_figure
+from im2im_core.report_words import DASH, SET_FIGURES, count, describe, thresholds, write_duration, write_figure
 
-_BESIDE_PRIMARY = ("mean_ap", "panoptic_quality", "iou", "dice", "pearson", "ssim", "psnr", "mae")
+_BESIDE_PRIMARY = ("mean_ap", "panoptic_quality", "iou", "dice", "pearson", "ssim", "psnr", "mae", *SET_FIGURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,14 @@ class MetricRow:
 def summary_cards(evaluation: Evaluation | None, baseline: Evaluation | None, run: RunRecord | None) -> list[Card]:
     """The figures that a reader wants first, at most five."""
     cards = []
-    if evaluation is not None and evaluation.cases:
+    if evaluation is not None and evaluation.mean:
         names = [evaluation.primary, *(n for n in _BESIDE_PRIMARY if n in evaluation.mean and n != evaluation.primary)]
         cards += [_figure_card(name, evaluation, baseline) for name in names[:3] if name in evaluation.mean]
         objects = count(evaluation.objects, "object") if evaluation.objects is not None else ""
-        cards.append(Card("Images judged", str(len(evaluation.cases)), objects))
+        if evaluation.cases or not evaluation.sets:
+            cards.append(Card("Images judged", str(len(evaluation.cases)), objects))
+        else:
+            cards.append(Card("Images judged", str(evaluation.sets[0]), f"against {evaluation.sets[1]}, not in pairs"))
     elif run is not None:
         cards += _validation_cards(run)
     if run is not None:

@@ -22,6 +22,9 @@ _NAMES = {
     "pearson": "Pearson r",
     "mae": "Mean absolute error",
     "rmse": "Root mean square error",
+    "frechet_distance": "Frechet distance of texture",
+    "kernel_distance": "Kernel distance of texture",
+    "histogram_distance": "Distance of intensity histograms",
     "train_loss": "training",
     "train_loss_epoch": "training",
     "train_loss_step": "training",
@@ -29,6 +32,7 @@ _NAMES = {
     "val_loss_epoch": "validation",
 }
 COUNTS = ("objects", "predicted_objects")
+SET_FIGURES = ("frechet_distance", "kernel_distance", "histogram_distance")
 DASH, MINUS = "\u2013", "\u2212"
 
 
@@ -42,6 +46,8 @@ def describe(name: str) -> str:
         return f"AP at IoU {match[1]}"
     if match := re.fullmatch(r"(dice|iou)_class_(\d+)", name):
         return f"{_NAMES[match[1]]}, class {match[2]}"
+    if match := re.fullmatch(r"(histogram_distance)_channel_(\d+)", name):
+        return f"{_NAMES[match[1]]}, channel {match[2]}"
     return name.replace("_", " ")
 
 

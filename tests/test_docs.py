@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from im2im_core.cli import app
 from im2im_core.errors import Im2imError
+from im2im_core.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted(
@@ -144,6 +145,24 @@ def test_make_targets_and_files_exist(block: Block) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
     for file in re.findall(r"-r (\S+)", block.text):
         assert (ROOT / file).is_file()
+
+
+def test_every_preset_has_a_section() -> None:
+    """Of its own, or by its full name in that of the preset whose variant it is; and no section is about none."""
+    text = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### (\S+)\n(.*?)(?=^##)", text, re.MULTILINE | re.DOTALL))
+    registry = Registry.discover()
+    presets = [entry for entry in registry.components("preset") if entry.plugin in ("embedseg", "fcn", "gan")]
+    names = {entry.component.name for entry in presets}
+    assert names
+    for name in names - set(sections):
+        assert any(name.startswith(f"{base}-") and f"`{name}`" in told for base, told in sections.items()), name
+    for name, told in sections.items():
+        assert len(told.split()) > 3, name
+    if len({entry.plugin for entry in presets}) == 3:
+        assert set(sections) <= names
+        # And the variants that a section names exist.
+        assert {name for told in sections.values() for name in re.findall(r"`([a-z-]+-[23]d[a-z-]*)`", told)} <= names
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from monai.transforms import Compose
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from im2im_core.builtin.samples import LoadSample
+from im2im_core.builtin.dataset_config import FolderConfig
 from im2im_core.errors import Im2imError
 from im2im_core.files import write_beside
 from im2im_core.layouts import Subject
@@ -114,21 +114,15 @@ def make_items(subjects: Iterable[Subject], settings: Sequence[Any]) -> list[dic
     items = []
     for subject in subjects:
         files = [path for path in (subject.image, subject.target, subject.costmap) if path is not None]
-        described = [FORMAT, *settings, *([str(path.resolve()), *_stamp(path)] for path in files)]
+        value = [] if subject.value is None else [subject.value]
+        described = [FORMAT, *settings, *value, *([str(path.resolve()), *_stamp(path)] for path in files)]
         key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:40]
         items.append({"subject": subject, "key": key})
     return items
 
 
 def cached(
-    kind: str,
-    items: Items,
-    load: LoadSample,
-    *,
-    folder: Path | None,
-    cache_rate: float = 1.0,
-    reload_share: float = 0.25,
-    reload_every: int = 1,
+    kind: str, items: Items, load: Callable[[Mapping[str, Any]], Any], config: FolderConfig, folder: Path | None
 ) -> Any:
     """A data set of loaded samples, `dataset[i] -> dict`.
 
@@ -136,10 +130,8 @@ def cached(
         kind: "persistent", "memory", "smart" or "none".
         items: from `make_items`.
         load: makes a sample of an item.
+        config: what share of the items is held in memory, and with "smart" how many are replaced when.
         folder: of the persistent cache; without one, memory is used instead.
-        cache_rate: share of the items held in memory.
-        reload_share: share of those replaced with "smart".
-        reload_every: epochs between replacements with "smart".
     """
     transform = Compose([load])
     if kind == "persistent" and folder is None:
@@ -149,9 +141,15 @@ def cached(
         return MonaiDataset(items, transform)
     if kind == "persistent":
         return PlainPersistentDataset(items, transform, cache_dir=folder)
-    if kind == "smart" and int(len(items) * cache_rate) < len(items):
-        return SmartCache(items, transform, cache_rate=cache_rate, reload_share=reload_share, reload_every=reload_every)
-    rate = 1.0 if kind == "smart" else cache_rate
+    if kind == "smart" and int(len(items) * config.cache_rate) < len(items):
+        return SmartCache(
+            items,
+            transform,
+            cache_rate=config.cache_rate,
+            reload_share=config.reload_share,
+            reload_every=config.reload_every,
+        )
+    rate = 1.0 if kind == "smart" else config.cache_rate
     return CacheDataset(items, transform, cache_rate=rate, progress=False, copy_cache=False)
 
 

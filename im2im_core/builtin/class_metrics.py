@@ -17,6 +17,7 @@ def dice(
     include_background: bool = False,
     foreground: bool = False,
     threshold: float = 0.5,
+    ignore_index: int | None = None,
 ) -> dict[str, float]:
     """Dice coefficient 2 |A and B| / (|A| + |B|) per class, and its mean over the classes that occur.
 
@@ -26,6 +27,7 @@ def dice(
         include_background: let class 0 count in the mean.
         foreground: compare all that is not 0 as one class.
         threshold: cut for floating-point masks that are no class map.
+        ignore_index: pixels where the target has this number are left out.
 
     Returns:
         `dice` and, where several classes occur, `dice_class_1` and so on. Classes that neither image has are left
@@ -34,6 +36,7 @@ def dice(
     Raises:
         DataError: the shapes differ, or a value is not finite.
     """
+    prediction, target = _counted(prediction, target, ignore_index)
     counts = _class_counts(prediction, target, foreground, threshold, include_background)
     return _mean_over_classes("dice", {c: 2 * both / (one + other) for c, both, one, other in counts})
 
@@ -45,11 +48,13 @@ def iou(
     include_background: bool = False,
     foreground: bool = False,
     threshold: float = 0.5,
+    ignore_index: int | None = None,
 ) -> dict[str, float]:
     """Intersection over union |A and B| / |A or B| (Jaccard index) per class, and its mean over classes that occur.
 
     Arguments, conventions and errors are those of `dice`; the figures are `iou`, `iou_class_1`, and so on.
     """
+    prediction, target = _counted(prediction, target, ignore_index)
     counts = _class_counts(prediction, target, foreground, threshold, include_background)
     return _mean_over_classes("iou", {c: both / (one + other - both) for c, both, one, other in counts})
 
@@ -61,11 +66,19 @@ def _mean_over_classes(name: str, values: dict[int, float]) -> dict[str, float]:
     return figures
 
 
+def _counted(prediction: NumpyArray, target: NumpyArray, ignore_index: int | None) -> tuple[NumpyArray, NumpyArray]:
+    """Both images, or of both the pixels (N,) that are not ignored."""
+    prediction, target = aligned(np.asarray(prediction), np.asarray(target))
+    if ignore_index is None:
+        return prediction, target
+    kept = target != ignore_index
+    return prediction[kept], target[kept]
+
+
 def _class_counts(
     prediction: NumpyArray, target: NumpyArray, foreground: bool, threshold: float, include_background: bool
 ) -> Iterator[tuple[int, int, int, int]]:
     """Class, pixels of it in both images, in the prediction, in the target."""
-    prediction, target = aligned(np.asarray(prediction), np.asarray(target))
     first = _classes(prediction, "prediction", foreground, threshold)
     second = _classes(target, "target", foreground, threshold)
     numbers = np.union1d(first, second)
@@ -89,4 +102,4 @@ def _classes(array: NumpyArray, what: str, foreground: bool, threshold: float) -
 
 def _is_mask_255(classes: NumpyArray) -> bool:
     """Masks are often stored as 0 and 255; that is class 1, not class 255."""
-    return bool(classes.max() == 255 and ((classes == 0) | (classes == 255)).all())
+    return bool(classes.size and classes.max() == 255 and ((classes == 0) | (classes == 255)).all())

@@ -1,11 +1,10 @@
-"""Data set, transforms and losses that ship with the core. Nothing heavy is loaded before one is built."""
+"""Transforms and losses that ship with the core. Nothing heavy is loaded before one is built."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from im2im_core.builtin.dataset_config import PairedConfig
 from im2im_core.builtin.loss_config import (
     BceConfig,
     CrossEntropyConfig,
@@ -16,57 +15,16 @@ from im2im_core.builtin.loss_config import (
     SumConfig,
 )
 from im2im_core.builtin.transform_config import NormalizeConfig, NormalizePercentileConfig
-from im2im_core.components import ComponentConfig, Dataset, Loss, Task, Transform
-from im2im_core.interfaces import DataFacts, DataSurvey, ReadImage, Sample
+from im2im_core.components import ComponentConfig, Loss, Task, Transform
+from im2im_core.interfaces import Sample
 
 if TYPE_CHECKING:
-    from pytorch_lightning import LightningDataModule
     from torch import nn
 
 IMAGES: tuple[Task, ...] = ("restoration", "translation", "regression", "generation")
 # Structure and correlation need more than the one number of a regression.
 STRUCTURES: tuple[Task, ...] = ("restoration", "translation", "generation")
 CLASSES: tuple[Task, ...] = ("semantic-segmentation",)
-
-
-def _inspect(config: PairedConfig, load: ReadImage) -> DataFacts:
-    from im2im_core.builtin.pairs import inspect_paired
-
-    return inspect_paired(config, load)
-
-
-def _survey(config: PairedConfig, load: ReadImage, *, images: bool = False) -> DataSurvey:
-    from im2im_core.builtin.survey import survey_paired
-
-    return survey_paired(config, load, images=images)
-
-
-# The parameters are spelt out: the core hands a factory those of its arguments that the signature names.
-def _paired(
-    config: PairedConfig,
-    *,
-    load: ReadImage,
-    preprocessing: Callable[[Sample], Sample],
-    augmentation: Callable[[Sample], Sample],
-    spatial_dims: int,
-    seed: int,
-    cache_dir: Any = None,
-    fingerprint: str = "",
-    task: str | None = None,
-) -> LightningDataModule:
-    from im2im_core.builtin.dataset import PairedDataModule
-
-    return PairedDataModule(
-        config,
-        load=load,
-        preprocessing=preprocessing,
-        augmentation=augmentation,
-        spatial_dims=spatial_dims,
-        seed=seed,
-        cache_dir=cache_dir,
-        fingerprint=fingerprint,
-        task=task,
-    )
 
 
 def _percentile(config: NormalizePercentileConfig) -> Callable[[Sample], Sample]:
@@ -146,17 +104,6 @@ def _sum(config: SumConfig, *, parts: Any) -> nn.Module:
 
     return SumLoss(config, parts)
 
-
-DATASETS: tuple[Dataset, ...] = (
-    Dataset(
-        name="paired",
-        summary="pairs of image and target in folders or a CSV, with cost maps where there are any",
-        config=PairedConfig,
-        factory=_paired,
-        inspect=_inspect,
-        survey=_survey,
-    ),
-)
 
 TRANSFORMS: tuple[Transform, ...] = (
     Transform(

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning import LightningDataModule
 
 from im2im_core.builtin.caching import SmartCache, cached, make_items
 from im2im_core.builtin.dataset_config import PairedConfig
-from im2im_core.builtin.loading import Collate, PairedLoader, VisitSampler
+from im2im_core.builtin.loading import BatchLoader, make_loader, make_sampler
 from im2im_core.builtin.pairs import check_size, facts_of, split_subjects
 from im2im_core.builtin.patches import PatchDataset, PatchSettings, WholeDataset, failure
 from im2im_core.builtin.samples import LoadSample
@@ -76,7 +75,7 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
         self._fingerprint = fingerprint
         self._train: Any = None
         self._val: Any = None
-        self._loaders: list[PairedLoader] = []
+        self._loaders: list[BatchLoader] = []
 
     def setup(self, stage: str | None = None) -> None:
         """Open the caches; with `cache: memory` this reads all images.
@@ -99,21 +98,14 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
             raise DataError(told.message, told.hint) from error
         self._train = train
 
-    def train_dataloader(self) -> PairedLoader:
+    def train_dataloader(self) -> BatchLoader:
         """Patches of all images in an order that depends on the seed and the epoch only."""
         self.setup()
         whole = self.patch_size is None
         foreground = self.config.foreground_fraction if self.config.sampling == "foreground" and not whole else None
         settings = PatchSettings(self.patch_size, 1 if whole else self.config.patches_per_image, foreground)
         patches = PatchDataset(self._train, self._augmentation, settings, self.seed)
-        trainer = self.trainer
-        sampler = VisitSampler(
-            len(patches),
-            self.seed,
-            epoch=trainer.current_epoch if trainer else 0,
-            processes=trainer.world_size if trainer else 1,
-            rank=trainer.global_rank if trainer else 0,
-        )
+        sampler = make_sampler(len(patches), self.seed, self.trainer)
         smart = isinstance(self._train, SmartCache)
         # Workers are copies of this process: with a cache that changes they must be made anew.
         loader = self._loader(patches, self.train_subjects, self.config.batch_size, not smart, sampler=sampler)
@@ -121,7 +113,7 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
             loader.before_epoch = self._train.set_epoch
         return loader
 
-    def val_dataloader(self) -> PairedLoader | list[Any]:
+    def val_dataloader(self) -> BatchLoader | list[Any]:
         """Whole images one by one; an empty list when there are none."""
         self.setup()
         if not self.val_subjects:
@@ -137,17 +129,14 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
 
     def _loader(
         self, dataset: Any, subjects: Sequence[Subject], batch_size: int, keep_workers: bool, **options: Any
-    ) -> PairedLoader:
-        loader = PairedLoader(
+    ) -> BatchLoader:
+        loader = make_loader(
             dataset,
+            self.config,
+            seed=self.seed,
             batch_size=batch_size,
-            num_workers=self.config.num_workers,
-            persistent_workers=keep_workers and self.config.num_workers > 0,
-            collate_fn=Collate(costmaps=any(subject.costmap for subject in subjects)),
-            pin_memory=torch.cuda.is_available(),
-            drop_last=batch_size > 1 and self.config.drop_last,
-            # Otherwise a DataLoader draws from torch's own generator, and so changes what the model draws.
-            generator=torch.Generator().manual_seed(self.seed),
+            keep_workers=keep_workers,
+            costmaps=any(subject.costmap for subject in subjects),
             **options,
         )
         self._loaders.append(loader)
@@ -156,15 +145,7 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
     def _cached(self, subjects: Sequence[Subject], kind: str, *, indices: bool) -> Any:
         load = LoadSample(self._load, self._preprocessing, self.facts, indices=indices)
         items = make_items(subjects, (self._fingerprint, self.facts.spatial_dims, indices))
-        return cached(
-            kind,
-            items,
-            load,
-            folder=self._cache_dir,
-            cache_rate=self.config.cache_rate,
-            reload_share=self.config.reload_share,
-            reload_every=self.config.reload_every,
-        )
+        return cached(kind, items, load, self.config, self._cache_dir)
 
     def _check_objects(self, samples: Any) -> None:
         """Find one object; with usual data the first target has it, so no more than that is read."""

@@ -1,4 +1,4 @@
-"""Settings of the data set of image pairs."""
+"""Settings of the data sets of image pairs, and of images and targets that are no pairs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,12 @@ from im2im_core.layouts import Source
 Size = PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
 
 
-class PairedConfig(ComponentConfig):
-    """Settings of `paired`."""
+class FolderConfig(ComponentConfig):
+    """Settings of every data set of image files."""
 
-    path: str | None = Field(
-        default=None,
-        description="folder of 'X_IM' and 'X_GT' files, or with sub-folders IM and GT, or train and val; or a CSV with "
-        "the columns image,target,costmap",
-    )
-    train: str | None = Field(default=None, description="instead of path: folder or CSV of the training pairs")
-    val: str | None = Field(default=None, description="folder or CSV of the validation pairs")
+    path: str | None = Field(default=None, description="folder or CSV of the images and targets")
+    train: str | None = Field(default=None, description="instead of path: folder or CSV of the training images")
+    val: str | None = Field(default=None, description="folder or CSV of the validation images")
     val_fraction: float = Field(
         default=0.1,
         ge=0,
@@ -33,16 +29,6 @@ class PairedConfig(ComponentConfig):
         default=None, description="pixels per axis of a training patch, one number or [Z,] Y, X; null: whole images"
     )
     patches_per_image: PositiveInt = Field(default=4, description="patches taken from each image in an epoch")
-    sampling: Literal["uniform", "foreground"] = Field(
-        default="uniform",
-        description="where patches lie: anywhere, or by foreground_fraction on the target's foreground",
-    )
-    foreground_fraction: float = Field(
-        default=0.75,
-        ge=0,
-        le=1,
-        description="with sampling 'foreground': share of patches centred where the target is above 0",
-    )
     batch_size: PositiveInt = Field(default=4, description="patches in a batch, each from any image")
     drop_last: bool = Field(default=False, description="leave out the last batch of an epoch when it is not full")
     val_max_size: Size | None = Field(
@@ -69,7 +55,7 @@ class PairedConfig(ComponentConfig):
     )
 
     @model_validator(mode="after")
-    def _one_source(self) -> PairedConfig:
+    def _one_source(self) -> FolderConfig:
         if (self.path is None) == (self.train is None):
             raise ValueError("give the data either as path (--data DIR) or as train")
         return self
@@ -92,3 +78,41 @@ class PairedConfig(ComponentConfig):
         if len(value) != spatial_dims:
             raise ValueError(f"{name}: {len(value)} numbers for {spatial_dims}D images: '{list(value)}'")
         return value
+
+
+class PairedConfig(FolderConfig):
+    """Settings of `paired`."""
+
+    path: str | None = Field(
+        default=None,
+        description="folder of 'X_IM' and 'X_GT' files, or with sub-folders IM and GT, or train and val; or a CSV with "
+        "the columns image,target,costmap, where a number in every row may be the target of a regression",
+    )
+    sampling: Literal["uniform", "foreground"] = Field(
+        default="uniform",
+        description="where patches lie: anywhere, or by foreground_fraction on the target's foreground",
+    )
+    foreground_fraction: float = Field(
+        default=0.75,
+        ge=0,
+        le=1,
+        description="with sampling 'foreground': share of patches centred where the target is above 0",
+    )
+
+
+class UnpairedConfig(FolderConfig):
+    """Settings of `unpaired`."""
+
+    path: str | None = Field(
+        default=None,
+        description="folder with sub-folders A and B (images, targets), or IM and GT, or train and val; or of 'X_IM' "
+        "and 'X_GT' files; or a CSV with the columns image,target, where cells may be empty",
+    )
+    patches_per_image: PositiveInt = Field(
+        default=4, description="patches taken in an epoch from each image, or from each target where there are more"
+    )
+    val_max_size: Size | None = Field(
+        default=2048,
+        description="validation takes the central pixels that image and target both have, and of longer axes this "
+        "many; one number or [Z,] Y, X",
+    )

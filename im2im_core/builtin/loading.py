@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
+from im2im_core.builtin.dataset_config import FolderConfig
 from im2im_core.builtin.patches import Failure, Visit
 from im2im_core.errors import DataError
 from im2im_core.interfaces import Sample
@@ -40,7 +41,7 @@ class VisitSampler(DistributedSampler[Any]):
         return self.count // self.num_replicas
 
 
-class PairedLoader(DataLoader[Any]):
+class BatchLoader(DataLoader[Any]):
     """A DataLoader that raises what a worker process could not read as the DataError it is."""
 
     before_epoch: Callable[[int], None] | None = None
@@ -60,6 +61,50 @@ class PairedLoader(DataLoader[Any]):
         """End the worker processes that are kept between epochs."""
         _end_workers(self._iterator)
         self._iterator = None
+
+
+def make_loader(
+    dataset: Any,
+    config: FolderConfig,
+    *,
+    seed: int,
+    batch_size: int,
+    keep_workers: bool = True,
+    costmaps: bool = False,
+    **options: Any,
+) -> BatchLoader:
+    """A loader with the settings of a data set.
+
+    Args:
+        dataset: gives samples or failures.
+        config: settings.
+        seed: of what a DataLoader draws by itself.
+        batch_size: samples in a batch.
+        keep_workers: worker processes live on between epochs.
+        costmaps: every batch gets a cost map.
+        options: handed on to the DataLoader.
+    """
+    return BatchLoader(
+        dataset,
+        batch_size=batch_size,
+        num_workers=config.num_workers,
+        persistent_workers=keep_workers and config.num_workers > 0,
+        collate_fn=Collate(costmaps=costmaps),
+        pin_memory=torch.cuda.is_available(),
+        drop_last=batch_size > 1 and config.drop_last,
+        # Otherwise a DataLoader draws from torch's own generator, and so changes what the model draws.
+        generator=torch.Generator().manual_seed(seed),
+        **options,
+    )
+
+
+def make_sampler(count: int, seed: int, trainer: Any) -> VisitSampler:
+    """The order of visits, shared among the processes of a Lightning trainer, if there is one."""
+    if trainer is None:
+        return VisitSampler(count, seed)
+    return VisitSampler(
+        count, seed, epoch=trainer.current_epoch, processes=trainer.world_size, rank=trainer.global_rank
+    )
 
 
 def _end_workers(iterator: Any) -> None:
@@ -92,11 +137,12 @@ class Collate:
             for sample in whole:
                 if "costmap" not in sample:
                     sample["costmap"] = torch.ones((channels, *sample["image"].shape[1:]))
-        shapes = {tuple(sample["image"].shape) for sample in whole}
-        if len(shapes) > 1:
-            found = ", ".join(f"'{shape}'" for shape in sorted(shapes))
-            return Failure(
-                f"images of different shapes cannot form one batch: {found}",
-                "set dataset.patch_size, or dataset.batch_size=1; an augmentation must keep the size of a patch",
-            )
+        for key in ("image", "target"):
+            shapes = {tuple(sample[key].shape) for sample in whole}
+            if len(shapes) > 1:
+                found = ", ".join(f"'{shape}'" for shape in sorted(shapes))
+                return Failure(
+                    f"{key}s of different shapes cannot form one batch: {found}",
+                    "set dataset.patch_size, or dataset.batch_size=1; an augmentation must keep the size of a patch",
+                )
         return {key: torch.stack([sample[key] for sample in whole]) for key in whole[0]}

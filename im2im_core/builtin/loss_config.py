@@ -32,6 +32,9 @@ class CrossEntropyConfig(ComponentConfig):
         default=None, description="a weight for each class, background first"
     )
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="probability shared among all classes")
+    ignore_index: int | None = Field(
+        default=None, description="number in the target whose pixels do not count, as cost map 0 would; often 255"
+    )
 
 
 class BceConfig(ComponentConfig):

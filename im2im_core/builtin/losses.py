@@ -80,28 +80,41 @@ class CrossEntropyLoss(nn.Module):
     def __init__(self, config: CrossEntropyConfig) -> None:
         super().__init__()
         self.label_smoothing = config.label_smoothing
+        self.ignore_index = config.ignore_index
         weights = None if config.class_weights is None else torch.tensor(config.class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, prediction: Tensor, target: Tensor, costmap: Tensor | None = None) -> Tensor:
-        """Scalar loss."""
+        """Scalar loss; 0 with a gradient of 0 where no pixel counts."""
+        classes, ignored = self._classes(prediction, target)
         if prediction.shape[1] == 1:
-            masks = masks_of(prediction, target)
-            return weighted_mean(F.binary_cross_entropy_with_logits(prediction, masks, reduction="none"), costmap)
+            # The sigmoid of one output is the softmax of it beside a background of 0.
+            prediction = torch.cat([torch.zeros_like(prediction), prediction], dim=1)
         weights: Any = self.class_weights
         if weights is not None and len(weights) != prediction.shape[1]:
             raise ConfigError(
                 f"loss.class_weights: {len(weights)} weights for {prediction.shape[1]} classes", "give one per class"
             )
-        classes = class_numbers(prediction, target)
         values = F.cross_entropy(
             prediction, classes, weight=weights, reduction="none", label_smoothing=self.label_smoothing
         )
         counted = torch.ones_like(values) if costmap is None else costmap[:, 0].to(values.dtype)
+        if ignored is not None:
+            counted = counted.masked_fill(ignored, 0)
         # As torch does: a mean over weights, not over pixels.
         normalizer = counted if weights is None else counted * weights[classes]
         total = torch.where(counted > 0, values * counted, torch.zeros_like(values)).sum()
         return total / normalizer.sum().clamp(min=torch.finfo(values.dtype).tiny)
+
+    def _classes(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Class of every pixel, and which pixels are ignored; their number need not be one of a class."""
+        if self.ignore_index is None:
+            return class_numbers(prediction, target), None
+        if target.shape[1] > 1:
+            classes = class_numbers(prediction, target)
+            return classes, classes == self.ignore_index
+        ignored = target == self.ignore_index
+        return class_numbers(prediction, target.masked_fill(ignored, 0)), ignored[:, 0]
 
 
 class BceLoss(nn.Module):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from im2im_core.components import ComponentConfig
 
@@ -38,6 +38,9 @@ class OverlapConfig(ComponentConfig):
     threshold: float = Field(
         default=0.5, description="a floating-point mask that is no class map is foreground where it is above this"
     )
+    ignore_index: int | None = Field(
+        default=None, description="number in the target whose pixels do not count, as in the loss cross-entropy"
+    )
 
 
 class IntensityRangeConfig(ComponentConfig):
@@ -48,4 +51,12 @@ class IntensityRangeConfig(ComponentConfig):
         gt=0,
         allow_inf_nan=False,
         description="intensity range in the target's units; by default maximum minus minimum of each target",
+    )
+
+
+class FeatureDistanceConfig(ComponentConfig):
+    """Settings of `frechet-distance` and `kernel-distance`."""
+
+    tile: PositiveInt = Field(
+        default=64, description="pixels; images are cut into tiles of about this side, and each tile is one sample"
     )

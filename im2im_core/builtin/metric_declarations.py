@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from im2im_core.builtin.metric_config import AveragePrecisionConfig, IntensityRangeConfig, OverlapConfig
+from im2im_core.builtin.metric_config import (
+    AveragePrecisionConfig,
+    FeatureDistanceConfig,
+    IntensityRangeConfig,
+    OverlapConfig,
+)
 from im2im_core.components import ComponentConfig, Metric, Task
-from im2im_core.interfaces import ScoreArrays
+from im2im_core.interfaces import ScoreArrays, ScoreSets
 
 IMAGE_TASKS: tuple[Task, ...] = ("restoration", "translation", "regression", "generation")
 
@@ -51,6 +56,30 @@ def _mae(config: ComponentConfig) -> ScoreArrays:
     from im2im_core.builtin.metrics import mae
 
     return mae
+
+
+def _rmse(config: ComponentConfig) -> ScoreArrays:
+    from im2im_core.builtin.metrics import rmse
+
+    return rmse
+
+
+def _frechet(config: FeatureDistanceConfig) -> ScoreSets:
+    from im2im_core.builtin.set_metrics import frechet_distance
+
+    return partial(frechet_distance, tile=config.tile)
+
+
+def _kernel(config: FeatureDistanceConfig) -> ScoreSets:
+    from im2im_core.builtin.set_metrics import kernel_distance
+
+    return partial(kernel_distance, tile=config.tile)
+
+
+def _histogram(config: ComponentConfig) -> ScoreSets:
+    from im2im_core.builtin.set_metrics import histogram_distance
+
+    return histogram_distance
 
 
 METRICS: tuple[Metric, ...] = (
@@ -108,5 +137,42 @@ METRICS: tuple[Metric, ...] = (
         tasks=IMAGE_TASKS,
         higher_is_better=False,
         primary="mae",
+    ),
+    Metric(
+        name="rmse",
+        summary="images: root mean square error in the target's units",
+        factory=_rmse,
+        tasks=IMAGE_TASKS,
+        higher_is_better=False,
+        primary="rmse",
+    ),
+    Metric(
+        name="frechet-distance",
+        summary="sets of images: Frechet distance between features of texture; no pairs needed, no FID",
+        config=FeatureDistanceConfig,
+        factory=_frechet,
+        tasks=IMAGE_TASKS,
+        of_sets=True,
+        higher_is_better=False,
+        primary="frechet_distance",
+    ),
+    Metric(
+        name="kernel-distance",
+        summary="sets of images: kernel distance between features of texture, for small sets; no pairs needed, no KID",
+        config=FeatureDistanceConfig,
+        factory=_kernel,
+        tasks=IMAGE_TASKS,
+        of_sets=True,
+        higher_is_better=False,
+        primary="kernel_distance",
+    ),
+    Metric(
+        name="histogram-distance",
+        summary="sets of images: Wasserstein distance between intensities, in the target's units; no pairs needed",
+        factory=_histogram,
+        tasks=IMAGE_TASKS,
+        of_sets=True,
+        higher_is_better=False,
+        primary="histogram_distance",
     ),
 )

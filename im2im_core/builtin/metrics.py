@@ -138,6 +138,16 @@ def mae(prediction: NumpyArray, target: NumpyArray) -> dict[str, float]:
     return {"mae": float(np.mean(np.abs(first - second)))}
 
 
+def rmse(prediction: NumpyArray, target: NumpyArray) -> dict[str, float]:
+    """Root mean square error in the target's units.
+
+    Raises:
+        DataError: the shapes differ, or a value is not finite.
+    """
+    first, second = _intensities(prediction, target)
+    return {"rmse": float(np.sqrt(np.mean((first - second) ** 2)))}
+
+
 def _intensities(prediction: NumpyArray, target: NumpyArray) -> tuple[NumpyArray, NumpyArray]:
     """Both images as float64, so that unsigned integers cannot wrap around."""
     prediction, target = aligned(np.asarray(prediction), np.asarray(target))

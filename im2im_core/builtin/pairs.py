@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from im2im_core.builtin.dataset_config import PairedConfig
+from im2im_core.builtin.dataset_config import FolderConfig, PairedConfig
 from im2im_core.errors import ConfigError, DataError
 from im2im_core.image import Image
+from im2im_core.incomplete import find_complete
 from im2im_core.interfaces import DataFacts, NumpyArray, ReadImage
 from im2im_core.layouts import Subject, find_split
 
@@ -25,11 +27,22 @@ def split_subjects(config: PairedConfig, seed: int) -> tuple[list[Subject], list
     split = find_split(config.source)
     if split.val is not None:
         return split.train, split.val
-    count = len(split.train)
-    held = min(max(1, round(count * config.val_fraction)), count - 1) if config.val_fraction else 0
+    return hold_out(split.train, config.val_fraction, seed)
+
+
+def hold_out(subjects: Sequence[Subject], fraction: float, seed: int) -> tuple[list[Subject], list[Subject]]:
+    """Subjects for training and those set apart, which depend on the seed and the number of subjects only.
+
+    Args:
+        subjects: what is split, in an order that is always the same.
+        fraction: share set apart; at least one of two or more subjects unless it is 0.
+        seed: decides which.
+    """
+    count = len(subjects)
+    held = min(max(1, round(count * fraction)), count - 1) if fraction else 0
     chosen = set(np.random.default_rng(seed).permutation(count)[:held].tolist())
-    train = [subject for index, subject in enumerate(split.train) if index not in chosen]
-    return train, [split.train[index] for index in sorted(chosen)]
+    train = [subject for index, subject in enumerate(subjects) if index not in chosen]
+    return train, [subjects[index] for index in sorted(chosen)]
 
 
 def open_image(load: ReadImage, path: Path, spatial_dims: int | None) -> Image:
@@ -51,6 +64,19 @@ def open_image(load: ReadImage, path: Path, spatial_dims: int | None) -> Image:
     except Exception as error:
         # Decoders raise whatever they like; to the user each of them means an unreadable file.
         raise DataError(f"cannot read '{path}': {_first_line(error)}", UNREADABLE) from error
+
+
+def open_target(load: ReadImage, subject: Subject, image: Image) -> Image:
+    """The target of an image: its own file, or a number as an image of that value all over, which takes no memory.
+
+    Raises:
+        DataError: unreadable, or of other dimensions.
+    """
+    if subject.value is not None:
+        pixels = np.broadcast_to(np.float32(subject.value), (1, *image.shape[1:]))
+        return Image(pixels, image.axes, image.pixel_size)
+    assert subject.target is not None  # the listing saw to it
+    return open_image(load, subject.target, image_dims(image))
 
 
 def read_pixels(image: Image, path: Path) -> NumpyArray:
@@ -92,11 +118,20 @@ def check_pair(subject: Subject, image: Image, target: Image, costmap: Image | N
             f"cost map '{subject.costmap}' has {costmap.shape[0]} channels, its target {target.shape[0]}",
             "a cost map has one channel, or as many as the target",
         )
+    check_not_empty(subject.image, image)
+
+
+def check_not_empty(path: Path, image: Image) -> None:
+    """Whether an image has pixels.
+
+    Raises:
+        DataError: it has none.
+    """
     if 0 in image.shape:
-        raise DataError(f"image '{subject.image}' is empty: shape {image.shape}", "take it out of the data set")
+        raise DataError(f"image '{path}' is empty: shape {image.shape}", "take it out of the data set")
 
 
-def check_size(config: PairedConfig, spatial_dims: int) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
+def check_size(config: FolderConfig, spatial_dims: int) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
     """Patch size and largest validation size per spatial axis; None where there is no limit.
 
     Raises:
@@ -109,12 +144,20 @@ def check_size(config: PairedConfig, spatial_dims: int) -> tuple[tuple[int, ...]
         raise ConfigError(str(error), "give one number, or one per axis") from error
 
 
-def inspect_paired(config: PairedConfig, load: ReadImage) -> DataFacts:
+def inspect_paired(config: PairedConfig, load: ReadImage, *, incomplete: bool = False) -> DataFacts:
     """What the data are, from the listing and the headers of the first pair.
+
+    Args:
+        config: settings of `paired`.
+        load: opens a file.
+        incomplete: leave out files that lack their partner, where training refuses them.
 
     Raises:
         DataError: nothing usable on disk, or the first pair does not fit together.
     """
+    if incomplete:
+        subjects, _ = find_complete(config.source)
+        return facts_of(subjects, len(subjects), load, config.spatial_dims)
     train, val = split_subjects(config, seed=0)
     return facts_of([*train, *val], len(train), load, config.spatial_dims)
 
@@ -122,20 +165,39 @@ def inspect_paired(config: PairedConfig, load: ReadImage) -> DataFacts:
 def facts_of(subjects: Sequence[Subject], pairs: int, load: ReadImage, spatial_dims: int | None) -> DataFacts:
     """Facts about subjects, read from the headers of the first one."""
     first = min(subjects, key=lambda subject: subject.stem)  # whichever way they were split
-    assert first.target is not None  # the listing saw to it
     image = open_image(load, first.image, spatial_dims)
-    target = open_image(load, first.target, len(image.axes) - 1)
+    target = open_target(load, first, image)
     check_pair(first, image, target)
+    has_costmap = any(subject.costmap for subject in subjects)
+    facts = describe(pairs, image, target, axes=load(first.image).axes, has_costmap=has_costmap)
+    return replace(facts, number_targets=first.value is not None)
+
+
+def image_dims(image: Image) -> int:
+    """Spatial dimensions of an image that `open_image` gave."""
+    return len(image.axes) - 1
+
+
+def describe(pairs: int, image: Image, target: Image, *, axes: str, has_costmap: bool = False) -> DataFacts:
+    """Facts from an image and a target of the data set.
+
+    Args:
+        pairs: how many there are.
+        image: from `open_image`.
+        target: from `open_image`.
+        axes: of the image as it is stored.
+        has_costmap: there are cost maps.
+    """
     return DataFacts(
         pairs=pairs,
-        spatial_dims=len(image.axes) - 1,
+        spatial_dims=image_dims(image),
         in_channels=image.shape[0],
         target_channels=target.shape[0],
         pixel_size=image.pixel_size,
-        axes=load(first.image).axes,
+        axes=axes,
         dtype=str(image.dtype),
         target_dtype=str(target.dtype),
-        has_costmap=any(subject.costmap for subject in subjects),
+        has_costmap=has_costmap,
         channel_names=image.channel_names,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -76,7 +76,7 @@ class PatchDataset(torch.utils.data.Dataset[Any]):
         self.settings = settings
         self.seed = seed
         self._state = np.random.RandomState(0)
-        self._crop = _cropper(settings)
+        self._crop = cropper(settings)
 
     def __len__(self) -> int:
         return len(self.samples) * self.settings.per_image
@@ -98,18 +98,8 @@ class PatchDataset(torch.utils.data.Dataset[Any]):
             self._crop.set_random_state(state=self._state)
             cropped = self._crop(sample)
             sample = cropped[0] if isinstance(cropped, list) else cropped
-        # The cache must not be changed by an augmentation that works in place.
-        sample = {key: sample[key].as_subclass(torch.Tensor).clone() for key in KEYS if key in sample}
-        try:
-            sample = self.augmentation(sample)
-        except Im2imError:
-            raise
-        except Exception as error:
-            log.debug("augmentation failed", exc_info=True)
-            raise DataError(
-                f"an augmentation failed: {type(error).__name__}: {error}", "check the settings under augmentation"
-            ) from error
-        return {key: _as_type(plain_tensor(sample[key]), types.get(key)) for key in KEYS if key in sample}
+        sample = augmented(sample, self.augmentation)
+        return {key: as_type(plain_tensor(value), types.get(key)) for key, value in sample.items()}
 
 
 class WholeDataset(torch.utils.data.Dataset[Any]):
@@ -125,13 +115,38 @@ class WholeDataset(torch.utils.data.Dataset[Any]):
     def __getitem__(self, index: int) -> Sample | Failure:
         try:
             sample = self.samples[index]
-            region: tuple[slice, ...] = (slice(None),)
-            for length, most in zip(sample["image"].shape[1:], self.most or (), strict=False):
-                start = max(0, (length - most) // 2)
-                region += (slice(start, start + most),)
-            return {key: sample[key][region].contiguous() for key in KEYS if key in sample}
+            return {key: centre(sample[key], self.most) for key in KEYS if key in sample}
         except Exception as error:
             return failure(error)
+
+
+def augmented(sample: Sample, augmentation: Callable[[Sample], Sample]) -> Sample:
+    """What an augmentation makes of a sample, which stays as it is.
+
+    Raises:
+        DataError: the augmentation failed.
+    """
+    # The cache must not be changed by an augmentation that works in place.
+    sample = {key: sample[key].as_subclass(torch.Tensor).clone() for key in KEYS if key in sample}
+    try:
+        sample = augmentation(sample)
+    except Im2imError:
+        raise
+    except Exception as error:
+        log.debug("augmentation failed", exc_info=True)
+        raise DataError(
+            f"an augmentation failed: {type(error).__name__}: {error}", "check the settings under augmentation"
+        ) from error
+    return {key: sample[key] for key in KEYS if key in sample}
+
+
+def centre(array: torch.Tensor, most: Sequence[int] | None) -> torch.Tensor:
+    """The central pixels of axes that are longer than `most`; (C, [Z,] Y, X)."""
+    region: tuple[slice, ...] = (slice(None),)
+    for length, limit in zip(array.shape[1:], most or (), strict=False):
+        start = max(0, (length - limit) // 2)
+        region += (slice(start, start + limit),)
+    return array[region].contiguous()
 
 
 def failure(error: Exception) -> Failure:
@@ -200,7 +215,8 @@ def _seeded_globals(seed: int) -> Iterator[None]:
         random.setstate(python_state)
 
 
-def _cropper(settings: PatchSettings) -> Any:
+def cropper(settings: PatchSettings) -> Any:
+    """MONAI's transform that cuts out a patch, of all parts of a sample at one place; None for whole images."""
     if settings.size is None:
         return None
     if settings.foreground_fraction is None:
@@ -216,7 +232,7 @@ def _cropper(settings: PatchSettings) -> Any:
     )
 
 
-def _as_type(value: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+def as_type(value: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
     """Back to the type before augmentation, which resamples in floating point."""
     if dtype is None or value.dtype == dtype:
         return value

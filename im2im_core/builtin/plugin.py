@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from im2im_core.builtin.data_declarations import DATASETS, LOSSES, TRANSFORMS
+from im2im_core.builtin.data_declarations import LOSSES, TRANSFORMS
+from im2im_core.builtin.dataset_declarations import DATASETS
 from im2im_core.builtin.metric_declarations import METRICS
+from im2im_core.builtin.postprocessing import POSTPROCESSORS
 from im2im_core.builtin.trainer_declarations import TRAINERS
-from im2im_core.components import Dataset, Loss, Metric, Trainer, Transform
+from im2im_core.components import Dataset, Loss, Metric, Postprocessor, Trainer, Transform
 from im2im_core.hookspecs import hookimpl
 
 IM2IM_API = 1
@@ -15,7 +17,7 @@ IM2IM_API = 1
 
 @hookimpl
 def im2im_datasets() -> Iterable[Dataset]:
-    """Pairs of images."""
+    """Pairs of images, and images that are no pairs."""
     return DATASETS
 
 
@@ -29,6 +31,12 @@ def im2im_transforms() -> Iterable[Transform]:
 def im2im_losses() -> Iterable[Loss]:
     """The usual losses."""
     return LOSSES
+
+
+@hookimpl
+def im2im_postprocessors() -> Iterable[Postprocessor]:
+    """From logits to classes."""
+    return POSTPROCESSORS
 
 
 @hookimpl

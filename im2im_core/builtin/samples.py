@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.transforms import Transform
 
-from im2im_core.builtin.pairs import check_pair, open_image, read_pixels
+from im2im_core.builtin.pairs import check_not_empty, check_pair, open_image, open_target, read_pixels
 from im2im_core.errors import DataError, Im2imError
 from im2im_core.image import Image
 from im2im_core.interfaces import DataFacts, NumpyArray, ReadImage, Sample
@@ -45,43 +46,98 @@ class LoadSample(Transform):  # type: ignore[misc]
             DataError: with the name of the file that is at fault.
         """
         subject: Subject = data["subject"]
-        sample = self._read(subject)
-        try:
-            sample = self.preprocessing(sample)
-        except Im2imError as error:
-            raise DataError(f"'{subject.image}': {error.message}", error.hint) from error
-        result = {key: plain_tensor(value) for key, value in sample.items()}
-        result["image"] = result["image"].float()
+        result = preprocessed(self._read(subject), self.preprocessing, subject.image)
         if self.indices:
             result |= _indices(result["target"])
         return result
 
     def _read(self, subject: Subject) -> Sample:
-        assert subject.target is not None
         dims = self.facts.spatial_dims
         image = open_image(self.load, subject.image, dims)
-        target = open_image(self.load, subject.target, dims)
+        target, target_path = open_target(self.load, subject, image), subject.target or subject.image
         costmap = open_image(self.load, subject.costmap, dims) if subject.costmap else None
         check_pair(subject, image, target, costmap)
-        self._check_channels(subject, image, target)
+        check_channels(subject.image, image, self.facts.in_channels)
+        check_channels(target_path, target, self.facts.target_channels)
         sample: Sample = {
             "image": read_pixels(image, subject.image).astype(np.float32),
-            "target": _target(read_pixels(target, subject.target)),
+            "target": as_target(read_pixels(target, target_path)),
         }
         if costmap is not None and subject.costmap:
             sample["costmap"] = read_pixels(costmap, subject.costmap).astype(np.float32)
         return sample
 
-    def _check_channels(self, subject: Subject, image: Image, target: Image) -> None:
-        for path, found, expected in (
-            (subject.image, image.shape[0], self.facts.in_channels),
-            (subject.target, target.shape[0], self.facts.target_channels),
-        ):
-            if found != expected:
-                raise DataError(
-                    f"'{path}' has {found} channel(s), the first one of the data set {expected}",
-                    "all images of a data set need the same channels",
-                )
+
+class LoadSide(Transform):  # type: ignore[misc]
+    """As `LoadSample`, for files that are no pairs: from `{"subject": Subject}` to a sample of the image or the target.
+
+    Args:
+        key: "image" or "target": what the subject's file is.
+        load: opens files.
+        preprocessing: from one sample dict to the next; it is given a sample with this key only.
+        facts: channels and dimensions that every file must have.
+    """
+
+    def __init__(self, key: str, load: ReadImage, preprocessing: Callable[[Sample], Sample], facts: DataFacts) -> None:
+        self.key = key
+        self.load = load
+        self.preprocessing = preprocessing
+        self.facts = facts
+
+    def __call__(self, data: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Read, check, preprocess.
+
+        Raises:
+            DataError: with the name of the file that is at fault.
+        """
+        path = data["subject"].image
+        image = open_image(self.load, path, self.facts.spatial_dims)
+        is_image = self.key == "image"
+        check_channels(path, image, self.facts.in_channels if is_image else self.facts.target_channels)
+        check_not_empty(path, image)
+        pixels = read_pixels(image, path)
+        sample: Sample = {self.key: pixels.astype(np.float32) if is_image else as_target(pixels)}
+        try:
+            return {self.key: preprocessed(sample, self.preprocessing, path)[self.key]}
+        except KeyError as error:
+            raise DataError(
+                f"a step of the preprocessing finds no '{error.args[0]}' in a sample that holds the {self.key} alone",
+                "without pairs only steps that pass over what is not there can serve; take it out of preprocessing",
+            ) from error
+
+
+def check_channels(path: Path, image: Image, expected: int) -> None:
+    """Whether an image has the channels of the data set.
+
+    Raises:
+        DataError: it has others.
+    """
+    if image.shape[0] != expected:
+        raise DataError(
+            f"'{path}' has {image.shape[0]} channel(s), the first one of the data set {expected}",
+            "all images of a data set need the same channels",
+        )
+
+
+def preprocessed(sample: Sample, preprocessing: Callable[[Sample], Sample], path: Path) -> dict[str, torch.Tensor]:
+    """Plain tensors of a preprocessed sample, its image float32.
+
+    Args:
+        sample: arrays.
+        preprocessing: from one sample dict to the next.
+        path: the file that an error is about.
+
+    Raises:
+        DataError: the pixels cannot be preprocessed.
+    """
+    try:
+        sample = preprocessing(sample)
+    except Im2imError as error:
+        raise DataError(f"'{path}': {error.message}", error.hint) from error
+    result = {key: plain_tensor(value) for key, value in sample.items()}
+    if "image" in result:
+        result["image"] = result["image"].float()
+    return result
 
 
 def plain_tensor(value: Any) -> torch.Tensor:
@@ -91,7 +147,8 @@ def plain_tensor(value: Any) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(value))
 
 
-def _target(pixels: NumpyArray) -> NumpyArray:
+def as_target(pixels: NumpyArray) -> NumpyArray:
+    """Whole numbers as int32, or int64 where they need it; others as float32."""
     if pixels.dtype.kind not in "iub":
         return pixels.astype(np.float32)
     fits = pixels.dtype.itemsize < 4 or not pixels.size or (pixels.max() < 2**31 and pixels.min() >= -(2**31))

@@ -1,60 +1,101 @@
-"""What the pixels of a paired data set are, for settings that are planned from them. Loads no torch."""
+"""What the pixels of a data set are, for settings that are planned from them. Loads no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from im2im_core.builtin.dataset_config import PairedConfig
-from im2im_core.builtin.pairs import open_image, read_pixels, split_subjects
+from im2im_core.builtin.dataset_config import PairedConfig, UnpairedConfig
+from im2im_core.builtin.pairs import image_dims, open_image, read_pixels, split_subjects
+from im2im_core.builtin.sides import split_sides
+from im2im_core.builtin.target_counts import TargetCounts
+from im2im_core.incomplete import find_complete
 from im2im_core.interfaces import DataSurvey, NumpyArray, ReadImage
 
 MOST_PIXELS = 200_000
-MOST_CLASSES = 1000
 PERCENTILES = (1.0, 99.8)
 
 
-def survey_paired(config: PairedConfig, load: ReadImage, *, images: bool = False) -> DataSurvey:
+def survey_paired(
+    config: PairedConfig, load: ReadImage, *, images: bool = False, incomplete: bool = False
+) -> DataSurvey:
     """Shapes, intensities and classes of all pairs. Every target is read whole: a rare class must not be missed.
 
     Args:
         config: settings of `paired`.
         load: opens a file.
         images: read the pixels of the images too; of their headers alone the range of intensities stays unknown.
+        incomplete: leave out files that lack their partner, where training refuses them.
 
     Raises:
         DataError: a file cannot be read.
     """
-    train, val = split_subjects(config, seed=0)
-    subjects = sorted([*train, *val], key=lambda subject: subject.stem)
+    alone: list[Path] = []
+    if incomplete:
+        subjects, alone = find_complete(config.source)
+    else:
+        subjects = sorted([s for part in split_subjects(config, seed=0) for s in part], key=lambda s: s.stem)
+    targets = [subject.target for subject in subjects if subject.target]  # the listing saw to it that all have one
+    found = survey_files([subject.image for subject in subjects], targets, config.spatial_dims, load, images=images)
+    numbers = np.array([subject.value for subject in subjects if subject.value is not None])
+    if len(numbers):
+        found = replace(found, target_range=_ranges([numbers[None]]), foreground=float(np.mean(numbers > 0)))
+    return replace(found, numbers=tuple(numbers.tolist()), alone=tuple(alone))
+
+
+def survey_unpaired(config: UnpairedConfig, load: ReadImage, *, images: bool = False) -> DataSurvey:
+    """As `survey_paired`, of data that are no pairs: the shapes are those of the images."""
+    sides = split_sides(config, seed=0)
+    paths = sorted(subject.image for side in sides for subject in side.images)
+    target_paths = sorted(subject.image for side in sides for subject in side.targets)
+    return survey_files(paths, target_paths, config.spatial_dims, load, images=images)
+
+
+def survey_files(
+    paths: Sequence[Path], target_paths: Sequence[Path], spatial_dims: int | None, load: ReadImage, *, images: bool
+) -> DataSurvey:
+    """Shapes, intensities and classes of images and targets.
+
+    Args:
+        paths: the images.
+        target_paths: the targets, as many or not.
+        spatial_dims: 2 or 3; None: as the images are.
+        load: opens a file.
+        images: read the pixels of the images too.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
     shapes, intensities, targets = [], [], []
-    classes: set[int] = set()
+    counts = TargetCounts()
     inside = total = 0
-    whole = True
     pixel_size: dict[str, float] = {}
-    for subject in subjects:
-        assert subject.target is not None  # the listing saw to it
-        image = open_image(load, subject.image, config.spatial_dims)
-        dims = len(image.axes) - 1
+    for path in paths:
+        image = open_image(load, path, spatial_dims)
+        spatial_dims = spatial_dims or image_dims(image)
         pixel_size = pixel_size or dict(image.pixel_size)
         shapes.append(image.shape[1:])
         if images:
-            intensities.append(_some(read_pixels(image, subject.image), len(subjects)))
-        target = read_pixels(open_image(load, subject.target, dims), subject.target)
-        targets.append(_some(target, len(subjects)))
-        whole = whole and target.dtype.kind in "iub"
-        if whole and len(classes) <= MOST_CLASSES:
-            classes.update(np.unique(target).tolist())
+            intensities.append(_some(read_pixels(image, path), len(paths)))
+    for path in target_paths:
+        target = read_pixels(open_image(load, path, spatial_dims), path)
+        targets.append(_some(target, len(target_paths)))
+        counts.add(target, objects=images)
         inside += int(np.count_nonzero(target > 0))
         total += target.size
+    classes = counts.classes()
     return DataSurvey(
         shapes=tuple(shapes),
         pixel_size=pixel_size,
         image_range=_ranges(intensities),
         target_range=_ranges(targets),
-        classes=tuple(sorted(int(number) for number in classes)[:MOST_CLASSES]) if whole else (),
+        classes=tuple(classes),
         foreground=inside / total if total else 0.0,
+        class_pixels=classes,
+        object_sizes=counts.object_sizes(),
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,14 +20,23 @@ if TYPE_CHECKING:
     from im2im_core.registry import Registry
 
 LABELS, CLASSES, IMAGES = ("average-precision",), ("dice", "iou"), ("psnr", "ssim", "pearson", "mae")
+VALUES = ("mae", "rmse", "pearson")
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Folder of predictions, or one of them.")],
+    predictions: Annotated[Path, typer.Argument(help="Folder of predictions, or one of them; of numbers, values.csv.")],
     targets: Annotated[str, typer.Argument(help="Folder or CSV of targets, in any of the training layouts.")],
     metric: Annotated[
         list[str] | None,
         typer.Option("--metric", help="Metric, may be repeated; chosen by the data when left out.", show_default=False),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A setting of a metric, as dice.foreground=true; may be repeated. See im2im show metric NAME.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -35,7 +46,7 @@ def evaluate(
         bool,
         typer.Option(
             "--baseline/--no-baseline",
-            help="A trivial method beside it: Otsu and watershed, Otsu, or the image as it is or blurred.",
+            help="A trivial method beside it: Otsu and watershed, Otsu, the image as it is or blurred, or a mean.",
         ),
     ] = True,
 ) -> None:
@@ -43,8 +54,8 @@ def evaluate(
     from im2im_core.registry import Registry
 
     registry = Registry.discover()
-    folder = out or predictions.parent / f"{predictions.name}-evaluation"
-    result = run_evaluation(registry, predictions, targets, metric or [], folder, baseline=baseline)
+    folder = out or predictions.parent / f"{predictions.name.removesuffix('.csv')}-evaluation"
+    result = run_evaluation(registry, predictions, targets, metric or [], folder, sets=sets or (), baseline=baseline)
     for name, message in result.errors.items():
         typer.echo(f"error: {message}" if name in message else f"error: '{name}': {message}", err=True)
     for path in result.unmatched_predictions:
@@ -62,29 +73,50 @@ def run_evaluation(
     names: Sequence[str],
     folder: Path,
     *,
+    sets: Sequence[str] = (),
     baseline: bool = True,
     run_dir: Path | None = None,
     title: str = "Evaluation",
 ) -> Evaluation:
     """Judge, print the table, and write figures and report into `folder`."""
-    from im2im_core.build import build_metrics
+    from im2im_core.build import build_metrics, build_set_metrics
     from im2im_core.cli.console import console
     from im2im_core.cli.report import BASELINE, write
     from im2im_core.evaluation import evaluate as judge
     from im2im_core.evaluation import write_evaluation
     from im2im_core.files import check_writable, write_text
     from im2im_core.formats import image_loader, known_suffixes
-    from im2im_core.matching import match_predictions
+    from im2im_core.layouts import find_targets
+    from im2im_core.matching import Matches, match_predictions, prediction_files
+    from im2im_core.metric_choice import choose_metrics, settings_in_words
+    from im2im_core.set_evaluation import add_sets
+    from im2im_core.value_evaluation import evaluate_values, find_values
 
-    load = image_loader(registry)
-    matches = match_predictions(predictions, find_pairs(targets, known_suffixes(registry)), known_suffixes(registry))
-    check_writable(folder)
-    choices = choose_metrics(registry, names or guess_metrics(matches, load))
-    metrics = build_metrics(choices)
-    primary = next(((c.component.primary, c.component.higher_is_better) for c in choices if c.component.primary), None)
-    with _Bar("evaluating") as bar:
-        result = judge(matches, metrics, load, bar, primary=primary, method="prediction")
-    beside = judge_baseline(matches, choices, metrics, load, primary) if baseline else None
+    choices = choose_metrics(registry, names, sets) if names else []  # first of all: mistakes are told at once
+    of_sets = [choice for choice in choices if choice.component.of_sets]
+    choices = [choice for choice in choices if not choice.component.of_sets]
+    load, suffixes = image_loader(registry), known_suffixes(registry)
+    values = None if of_sets else find_values(predictions, suffixes)
+    beside: Evaluation | None
+    if values:
+        choices = choices or choose_metrics(registry, VALUES, sets)
+        result, beside = evaluate_values(values, targets, build_metrics(choices), load, primary=_primary(choices))
+        beside = beside if baseline else None
+    else:
+        matches = Matches(())
+        if choices or not of_sets:
+            matches = match_predictions(predictions, find_pairs(targets, suffixes), suffixes)
+        check_writable(folder)
+        if not names:
+            choices = choose_metrics(registry, guess_metrics(matches, load), sets)
+        metrics, primary = build_metrics(choices), _primary([*choices, *of_sets])
+        with _Bar("evaluating") as bar:
+            result = judge(matches, metrics, load, bar, primary=primary, method="prediction")
+        if of_sets:
+            files = [path for _, path in find_targets(targets, suffixes)]
+            result = add_sets(result, build_set_metrics(of_sets), prediction_files(predictions, suffixes), files, load)
+        beside = judge_baseline(matches, choices, metrics, load, primary) if baseline else None
+    result = replace(result, note=result.note + settings_in_words([*choices, *of_sets]))
     write_evaluation(result, folder)
     if beside:
         write_text(folder / BASELINE, beside.to_json())
@@ -94,6 +126,11 @@ def run_evaluation(
     page = write(folder, title=title, evaluation=result, baseline=beside, run_dir=run_dir, load=load)
     console().print(f"report: {page}", highlight=False)
     return result
+
+
+def _primary(choices: Sequence[Choice]) -> tuple[str, bool] | None:
+    """The figure that ranks the images, and whether higher is better."""
+    return next(((c.component.primary, c.component.higher_is_better) for c in choices if c.component.primary), None)
 
 
 def judge_baseline(
@@ -110,7 +147,7 @@ def judge_baseline(
     kinds = (
         (LABELS, {baseline.BASELINE_NAME: baseline.otsu_watershed}),
         (CLASSES, baseline.CLASS_BASELINES),
-        (IMAGES, baseline.IMAGE_BASELINES),
+        ((*IMAGES, "rmse"), baseline.IMAGE_BASELINES),
     )
     names = [choice.component.name for choice in choices]
     candidates = next((methods for suited, methods in kinds if any(name in suited for name in names)), {})
@@ -128,22 +165,10 @@ def find_pairs(targets: str, suffixes: Sequence[str]) -> list[tuple[str, Path | 
     from im2im_core.errors import DataError
     from im2im_core.layouts import find_subjects, find_targets
 
-    try:
-        return [(subject.stem, subject.image, subject.target) for subject in find_subjects(targets) if subject.target]
-    except DataError:
-        return [(stem, None, path) for stem, path in find_targets(targets, suffixes)]
-
-
-def choose_metrics(registry: Registry, names: Iterable[str]) -> list[Choice]:
-    """Metrics by name with their default settings.
-
-    Raises:
-        ComponentError: unknown metric.
-    """
-    from im2im_core.config import Choice
-
-    found = [(name, registry.get("metric", name)) for name in names]
-    return [Choice(name, entry.plugin, entry.component, entry.component.config()) for name, entry in found]
+    found: list[tuple[str, Path | None, Path]] = []
+    with suppress(DataError):  # it may be a plain folder of targets
+        found = [(subject.stem, subject.image, subject.target) for subject in find_subjects(targets) if subject.target]
+    return found or [(stem, None, path) for stem, path in find_targets(targets, suffixes)]
 
 
 def guess_metrics(matches: Matches, load: ReadImage) -> Sequence[str]:
@@ -177,12 +202,14 @@ def _is_map(array: Any) -> bool:
 
 
 def print_table(result: Evaluation, baseline: Evaluation | None) -> None:
-    """Figures averaged over images."""
+    """The figures, and those of the trivial method beside them."""
     from rich.table import Table
 
     from im2im_core.cli.console import console
 
-    title = f"{len(result.cases)} images, figures averaged over images"
+    title = f"{len(result.cases)} images, figures {'over all of them' if result.over_set else 'averaged over images'}"
+    if result.sets and not result.cases:
+        title = f"{result.sets[0]} predictions against {result.sets[1]} targets, not in pairs"
     columns = ["metric", result.method or "prediction"] + ([baseline.method] if baseline else [])
     table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, value in result.mean.items():

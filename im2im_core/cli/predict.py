@@ -107,8 +107,9 @@ def run_prediction(
     sampling: Sampling | None = None,
 ) -> list[tuple[Path, Im2imError]]:
     """Predict every image; returns those that could not be."""
-    from im2im_core.bundle import in_direction, open_bundle
+    from im2im_core.bundle import open_bundle
     from im2im_core.cli.console import console, track
+    from im2im_core.direction import in_direction
     from im2im_core.errors import Im2imError
     from im2im_core.files import check_writable
     from im2im_core.formats import image_loader, image_writer, known_suffixes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,7 +85,10 @@ def resolve_settings(
         if not (resume / "config.yaml").is_file():
             raise ConfigError(f"'{resume}' is not the folder of a run", "name the folder that holds config.yaml")
         file = overlay(read_yaml(resume / "config.yaml"), file)
-    return resolve(registry, preset=preset, file=file, flags=flags, assignments=sets or [])
+    data = flags.get("dataset", {}).get("path")
+    # The data are for whichever data set is chosen: `--set dataset.name=...` drops what the layers below it set.
+    kept = [f"dataset.path={json.dumps(data)}"] if data else []
+    return resolve(registry, preset=preset, file=file, flags=flags, assignments=[*kept, *(sets or [])])
 
 
 def run_training(
@@ -110,9 +114,10 @@ def run_training(
 
     def announce(facts: DataFacts) -> None:
         channels = f"{facts.in_channels} -> {facts.target_channels} channel(s)"
-        terminal.print(
-            f"{facts.pairs} pairs of images, {facts.spatial_dims}D, {channels}; {settings.model.name}", highlight=False
-        )
+        count = f"{facts.pairs} pairs of images"
+        if facts.sides:
+            count = f"{facts.sides[0]} images and {facts.sides[1]} targets that are no pairs"
+        terminal.print(f"{count}, {facts.spatial_dims}D, {channels}; {settings.model.name}", highlight=False)
         terminal.print(f"run folder: {run_dir}", highlight=False)
 
     def left_out(names: list[str]) -> None:

@@ -493,7 +493,7 @@ def test_facts(tmp_path, load):
 
 def test_settings_and_facts_need_no_torch():
     code = (
-        "import sys; from im2im_core.builtin import data_declarations, pairs, transform_config; "
+        "import sys; from im2im_core.builtin import dataset_declarations, pairs, sides, survey, transform_config; "
         "print([m for m in ('torch', 'monai', 'pytorch_lightning', 'skimage', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

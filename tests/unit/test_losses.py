@@ -121,6 +121,70 @@ def test_values_are_torchs_own():
     assert torch.allclose(build("bce", positive_weight=2.0)(logits, masks), expected)
 
 
+@pytest.mark.parametrize("ignored", [255, -100, 1])
+@pytest.mark.parametrize("settings", [{}, {"class_weights": (0.2, 1.0, 3.0)}, {"label_smoothing": 0.1}])
+def test_ignored_pixels_as_torch_has_them(ignored, settings):
+    logits, classes = case("cross-entropy")
+    classes[:, :, 3:7] = ignored
+    weights = torch.tensor(settings["class_weights"]) if "class_weights" in settings else None
+    smoothing = settings.get("label_smoothing", 0.0)
+    expected = F.cross_entropy(
+        logits, classes[:, 0].long(), weight=weights, ignore_index=ignored, label_smoothing=smoothing
+    )
+    found = build("cross-entropy", ignore_index=ignored, **settings)(logits, classes)
+    assert torch.allclose(found, expected)
+    assert not torch.allclose(found, F.cross_entropy(logits, classes[:, 0].long().clamp(0, 2), weight=weights))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_ignored_number_does_what_a_cost_map_of_zero_does(channels):
+    logits, classes = case("cross-entropy", classes=channels)
+    logits.requires_grad_(True)
+    ignoring, plain = build("cross-entropy", ignore_index=255), build("cross-entropy")
+    marked = classes.clone()
+    marked[..., :8] = 255
+    costmap = half(logits.shape)
+    assert torch.allclose(ignoring(logits, marked), plain(logits, classes, costmap))
+    # Both at once: rows by the cost map, columns by the number.
+    rows = torch.ones_like(costmap)
+    rows[:, :, :5] = 0
+    both = ignoring(logits, marked, rows)
+    assert torch.allclose(both, plain(logits, classes, costmap * rows))
+    both.backward()
+    assert not logits.grad[..., :8].any()
+    assert not logits.grad[:, :, :5].any()
+    assert logits.grad[..., 5:, 8:].all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_pixels_ignored(channels):
+    logits = tensor(2, channels, 8, 8).requires_grad_(True)
+    value = build("cross-entropy", ignore_index=255, class_weights=(1.0,) * max(channels, 2))(
+        logits, torch.full((2, 1, 8, 8), 255)
+    )
+    value.backward()
+    assert float(value.detach()) == 0
+    assert not logits.grad.any()
+
+
+def test_an_ignored_class_of_masks():
+    logits, classes = case("cross-entropy")
+    masks = F.one_hot(classes[:, 0].long(), 3).movedim(-1, 1)
+    loss = build("cross-entropy", ignore_index=1)
+    assert torch.allclose(loss(logits, masks), loss(logits, classes))
+    assert not torch.allclose(loss(logits, masks), build("cross-entropy")(logits, masks))
+
+
+def test_one_output_is_the_binary_cross_entropy():
+    logits, classes = case("bce")
+    expected = F.binary_cross_entropy_with_logits(logits, classes.float())
+    assert torch.allclose(build("cross-entropy")(logits, classes), expected)
+    pixels = F.binary_cross_entropy_with_logits(logits, classes.float(), reduction="none")
+    weights = torch.where(classes > 0, 3.0, 0.5)
+    expected = (pixels * weights).sum() / weights.sum()
+    assert torch.allclose(build("cross-entropy", class_weights=(0.5, 3.0))(logits, classes), expected)
+
+
 def test_ssim_is_that_of_scikit_image():
     metrics = pytest.importorskip("skimage.metrics")
     rng = np.random.default_rng(0)
@@ -199,6 +263,8 @@ def test_a_class_that_the_model_does_not_have(name):
 def test_wrong_settings():
     with pytest.raises(ConfigError, match="class_weights: 2 weights for 3 classes"):
         build("cross-entropy", class_weights=(1.0, 2.0))(*case("cross-entropy"))
+    with pytest.raises(ConfigError, match="class_weights: 3 weights for 2 classes"):
+        build("cross-entropy", class_weights=(1.0, 2.0, 3.0))(*case("bce"))
     with pytest.raises(ConfigError, match="odd number"):
         build("ssim", window=4)
 

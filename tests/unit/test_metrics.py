@@ -13,11 +13,12 @@ from im2im_core.builtin.class_metrics import dice, iou
 from im2im_core.builtin.instance_metrics import average_precision
 from im2im_core.builtin.metric_config import AveragePrecisionConfig
 from im2im_core.builtin.metric_declarations import METRICS
-from im2im_core.builtin.metrics import mae, pearson, psnr, ssim
+from im2im_core.builtin.metrics import mae, pearson, psnr, rmse, ssim
 from im2im_core.errors import DataError
 from im2im_core.object_matching import object_overlaps
 
-IMAGE_METRICS = (psnr, ssim, pearson, mae)
+ERRORS = ("mae", "rmse")
+IMAGE_METRICS = (psnr, ssim, pearson, mae, rmse)
 
 
 def boxes(*spans, length=100):
@@ -164,6 +165,17 @@ def test_values_that_are_not_finite_are_refused(metric, value):
         metric(image, np.ones((12, 12), dtype=np.float32))
 
 
+@pytest.mark.parametrize("figure", [dice, iou])
+def test_ignored_pixels_are_as_if_cut_off(figure):
+    rng = np.random.default_rng(0)
+    prediction, target = rng.integers(0, 3, (12, 12)), rng.integers(0, 3, (12, 12))
+    expected = figure(prediction[:, :8], target[:, :8])
+    target[:, 8:] = 255
+    assert figure(prediction, target, ignore_index=255) == expected
+    assert figure(prediction, target) != expected
+    assert figure(prediction, np.full_like(target, 255), ignore_index=255) == {figure.__name__: 1.0}
+
+
 def test_dice_and_iou_worked_out_by_hand():
     target = np.array([[0, 1, 1, 1, 2, 2]])
     prediction = np.array([[0, 1, 1, 2, 2, 2]])
@@ -222,7 +234,7 @@ def test_ssim_is_averaged_over_planes():
 def test_constant_images_have_defined_figures():
     flat, other = np.full((16, 16), 2.0), np.full((16, 16), 3.0)
     noisy = np.random.default_rng(0).random((16, 16))
-    assert [metric(flat, flat)[metric.__name__] for metric in IMAGE_METRICS] == [100.0, 1.0, 1.0, 0.0]
+    assert [metric(flat, flat)[metric.__name__] for metric in IMAGE_METRICS] == [100.0, 1.0, 1.0, 0.0, 0.0]
     assert pearson(noisy, flat) == pearson(flat, noisy) == pearson(flat, other) == {"pearson": 0.0}
     for one, two in combinations((flat, other, noisy), 2):
         for metric in IMAGE_METRICS:
@@ -239,12 +251,14 @@ def test_pearson_survives_tiny_and_huge_intensities():
 def test_every_declared_metric_builds_and_yields_its_primary_figure():
     image = np.zeros((16, 16), dtype=np.uint8)
     image[2:9, 3:8] = 1
-    for metric in METRICS:
+    pairwise = [metric for metric in METRICS if not metric.of_sets]
+    for metric in pairwise:
         figures = metric.factory(metric.config())(image, image)
         assert metric.primary in figures
-        assert figures[metric.primary] == (100.0 if metric.name == "psnr" else 0.0 if metric.name == "mae" else 1.0)
-        assert metric.higher_is_better == (metric.name != "mae")
-    assert {metric.name for metric in METRICS} == {"average-precision", "dice", "iou", "psnr", "ssim", "pearson", "mae"}
+        assert figures[metric.primary] == (100.0 if metric.name == "psnr" else 0.0 if metric.name in ERRORS else 1.0)
+        assert metric.higher_is_better == (metric.name not in ERRORS)
+    names = {"average-precision", "dice", "iou", "psnr", "ssim", "pearson", *ERRORS}
+    assert {metric.name for metric in pairwise} == names
 
 
 def test_thresholds_are_checked_and_do_not_move_the_primary_figure():

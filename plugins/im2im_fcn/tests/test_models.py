@@ -11,14 +11,14 @@ import tifffile
 import torch
 import yaml
 
-from im2im_core import BundleError, ConfigError, DataSurvey
+from im2im_core import BundleError, ConfigError, DataFacts, DataSurvey
 from im2im_core.build import build_model
 from im2im_core.cli.predict import run_prediction
 from im2im_core.cli.train import resolve_settings, run_training
 from im2im_core.config import check_dimensions
 from im2im_core.registry import Registry
 from im2im_fcn.auto_network import choose_batch, choose_patch
-from im2im_fcn.data_plan import count_classes
+from im2im_fcn.data_plan import count_classes, plan_model
 
 REGISTRY = Registry.discover()
 MODELS = [entry.component for entry in REGISTRY.components("model") if entry.plugin == "fcn"]
@@ -100,6 +100,25 @@ def test_classes_are_counted(found: tuple[int, ...], classes: int) -> None:
 def test_numbers_that_are_no_classes_are_refused(found: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="targets"):
         count_classes(DataSurvey(shapes=((8, 8),), classes=found))
+
+
+@pytest.mark.parametrize(
+    ("found", "classes", "metric"),
+    [
+        ((0, 1, 2, 255), 3, {"name": "dice", "ignore_index": 255}),
+        ((0, 1, 255), 1, {"name": "dice", "ignore_index": 255, "foreground": True}),
+    ],
+)
+@pytest.mark.parametrize("loss", ["loss=cross-entropy", "loss={name: sum, parts: [cross-entropy]}"])
+def test_ignored_numbers_are_no_classes(
+    found: tuple[int, ...], classes: int, metric: dict[str, object], loss: str
+) -> None:
+    number = "loss.ignore_index=255" if loss.endswith("y") else "loss.parts.0.ignore_index=255"
+    run = settings_for("unet", "fcn", "semantic-segmentation", (loss, number))
+    facts = DataFacts(pairs=1, spatial_dims=2, in_channels=1, target_channels=1)
+    plan = plan_model(run, facts, lambda: DataSurvey(shapes=((8, 8),), classes=found))
+    assert plan["model"] == {"classes": classes}
+    assert plan["metrics"] == [metric]
 
 
 def test_the_plan_fits_memory() -> None:

@@ -388,3 +388,19 @@ def test_declarations_load_nothing_heavy_and_describe_every_setting() -> None:
     for transform in TRANSFORMS:
         assert all(field.description for field in transform.config.model_fields.values())
     assert [transform.name for transform in TRANSFORMS if transform.random] == ["perturb"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("normalize-center", {}), ("macenko", {}), ("perturb", {"probability": 1.0}), ("pad-to-multiple", {})],
+)
+def test_a_target_alone_is_padded_or_passed_over(name, settings):
+    """Unpaired data give image and target apart."""
+    target = np.random.default_rng(0).integers(0, 3, (1, 20, 22)).astype(np.int32)
+    result = untouched(build(name, 2, **settings), {"target": target})
+    if name == "pad-to-multiple":
+        assert result["target"].shape == result["costmap"].shape == (1, 32, 32)
+        assert result["costmap"].sum() == target.size
+    else:
+        assert result.keys() == {"target"}
+        np.testing.assert_array_equal(result["target"], target)

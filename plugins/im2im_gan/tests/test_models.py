@@ -13,9 +13,10 @@ import tifffile
 import torch
 
 from im2im_core import BundleError, ConfigError
-from im2im_core.bundle import in_direction, open_bundle
+from im2im_core.bundle import open_bundle
 from im2im_core.cli.predict import run_prediction
 from im2im_core.cli.train import resolve_settings, run_training
+from im2im_core.direction import in_direction
 from im2im_core.registry import Registry
 from im2im_gan.alternating import Alternating
 from im2im_gan.cyclegan import CycleGan

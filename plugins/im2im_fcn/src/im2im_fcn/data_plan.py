@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from im2im_core import ConfigError, DataFacts, DataSurvey
@@ -19,9 +20,13 @@ def plan_model(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> 
         ConfigError: the targets are no class maps.
     """
     found: dict[str, Any] = {"model": _targets(run, facts, survey)}
+    ignored = ignored_numbers(run)
+    dice: dict[str, Any] = {"ignore_index": max(ignored)} if ignored else {}
     if found["model"].get("classes", run.model.config.classes) == 1:
         # One output knows foreground only, whatever number an object or a mask has in the target.
-        found["metrics"] = [{"name": "dice", "foreground": True}]
+        dice["foreground"] = True
+    if dice:
+        found["metrics"] = [{"name": "dice", **dice}]
     if run.dataset.config.patch_size is None and "dataset.patch_size" not in run.given:
         return {**found, "dataset": {"patch_size": PATCH[facts.spatial_dims]}}
     return found
@@ -34,7 +39,9 @@ def _targets(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> Ma
             return {}
         if facts.target_channels > 1:
             return {"classes": facts.target_channels}
-        return {"classes": count_classes(survey())}
+        ignored = ignored_numbers(run)
+        known = survey()
+        return {"classes": count_classes(replace(known, classes=tuple(n for n in known.classes if n not in ignored)))}
     residual = getattr(config, "residual", False)
     if residual and run.preprocessing:
         raise ConfigError(
@@ -48,6 +55,12 @@ def _targets(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> Ma
             "add --set model.residual=false",
         )
     return plan_target_range(run, facts, survey)
+
+
+def ignored_numbers(run: Any) -> set[int]:
+    """Numbers in the targets that stand for no class: the loss, or a part of it, leaves them out."""
+    found = [getattr(choice.config, "ignore_index", None) for choice in (run.loss, *run.loss.parts)]
+    return {number for number in found if number is not None}
 
 
 def count_classes(survey: DataSurvey) -> int:

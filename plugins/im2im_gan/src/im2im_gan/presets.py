@@ -23,6 +23,8 @@ _JUDGE_3D = {"name": "patch", "features": 16, "layers": 2}  # a thin stack does 
 _JUDGES = {"name": "multi-scale", "features": 24}
 _HD = {"feature_matching_weight": 10.0, "reconstruction_weight": 10.0}
 _TRAINER = {"max_epochs": 30, "check_val_every_n_epoch": 5}
+# Masks and labels alike: whatever is above 0 becomes 1.
+_MASKS = [{"name": "AsDiscreted", "keys": ["image"], "threshold": 0.5}]
 _STRUCTURES = {"name": "sum", "parts": [{"name": "l1"}, {"name": "pearson", "weight": 0.1}]}
 
 
@@ -70,13 +72,13 @@ def _presets() -> Iterator[Preset]:
             name=f"synthetic-{dims}d",
             summary=f"masks into images, {dims}D pairs: pix2pix",
             task="generation",
-            settings=_paired(dims, task="generation", reconstruction_weight=10.0),
+            settings={**_paired(dims, task="generation", reconstruction_weight=10.0), "preprocessing": _MASKS},
         )
         yield Preset(
             name=f"synthetic-unpaired-{dims}d",
             summary=f"masks into images without pairs, {dims}D: CycleGAN",
             task="generation",
-            settings=_unpaired(dims, task="generation"),
+            settings={**_unpaired(dims, task="generation"), "preprocessing": _MASKS},
         )
         yield Preset(
             name=f"segmentation-unpaired-{dims}d",

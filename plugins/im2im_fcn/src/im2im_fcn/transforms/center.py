@@ -31,11 +31,13 @@ class NormalizeCenter:
     spatial_dims: int
 
     def __call__(self, sample: Sample) -> Sample:
-        """A new sample with the image normalised by its own statistics.
+        """A new sample with the image normalised by its own statistics; without an image the sample as it is.
 
         Raises:
             DataError: too few planes, no pixels, NaN or infinite values.
         """
+        if "image" not in sample:
+            return sample
         return self.fit(np.asarray(sample["image"]))(sample)
 
     def fit(self, image: Image | NumpyArray) -> Scaling:

@@ -59,11 +59,13 @@ class Macenko:
     spatial_dims: int
 
     def __call__(self, sample: Sample) -> Sample:
-        """A new sample with the image restained by its own stains.
+        """A new sample with the image restained by its own stains; without an image the sample as it is.
 
         Raises:
             DataError: as of `fit`.
         """
+        if "image" not in sample:
+            return sample
         return self.fit(np.asarray(sample["image"]))(sample)
 
     def fit(self, image: Image | NumpyArray) -> Restain:

@@ -33,16 +33,14 @@ class Pad:
 
     def __call__(self, sample: Sample) -> Sample:
         """A new sample of the wanted size; arrays that fit are the same ones."""
-        shape = tuple(sample["image"].shape[1:])
+        parts = [sample[key] for key in ("image", "target", "costmap") if key in sample]
+        shape = tuple(parts[0].shape[1:])
         missing = [wanted - have for have, wanted in zip(shape, self.wanted(shape), strict=True)]
         if not any(missing):
             return sample
         if "target" in sample and "costmap" not in sample:
             ones = np.ones((1, *shape), np.float32)
-            sample = {
-                **sample,
-                "costmap": ones if isinstance(sample["image"], np.ndarray) else sample["image"].new_tensor(ones),
-            }
+            sample = {**sample, "costmap": as_given(ones, parts[0])}
         result = dict(sample)
         for key in ("image", "target", "costmap"):
             if key in sample:

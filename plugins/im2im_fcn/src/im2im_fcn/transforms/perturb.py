@@ -34,8 +34,8 @@ class Perturb:
         return self
 
     def __call__(self, sample: Sample) -> Sample:
-        """A new sample with the image (C, [Z,] Y, X) perturbed; target and cost map stay."""
-        if self._state.random_sample() >= self.config.probability:
+        """A new sample with the image (C, [Z,] Y, X), if it has one, perturbed; target and cost map stay."""
+        if "image" not in sample or self._state.random_sample() >= self.config.probability:
             return sample
         count = self._state.randint(1, len(self.config.operations) + 1)
         order = self._state.permutation(len(self.config.operations))[:count]
