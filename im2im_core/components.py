@@ -129,8 +129,8 @@ class Model(Component):
         task_defaults: as `defaults` and above them, for each `task` that the settings may name.
         target_channels: numbers of target channels it accepts; empty means any.
         adversarial: it is trained against a discriminator: its factory is also given `discriminator(in_channels)`,
-            which builds one (None for prediction), and keeps what that builds in an attribute `discriminator`, a module,
-            which is no part of a bundle. Its loss compares images, also where they are masks.
+            which builds one (None for prediction), and keeps what that builds in an attribute `discriminator`, which is
+            no part of a bundle. Its loss compares images, also where they are masks.
         plan: `plan(run, facts, survey) -> partial run configuration` for what the user left open, found in the data.
             `run` is the RunConfig, `facts` the DataFacts, and `survey()` reads the pixels. Loads no torch.
     """
