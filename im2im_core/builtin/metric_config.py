@@ -28,6 +28,16 @@ class AveragePrecisionConfig(ComponentConfig):
         return rounded
 
 
+class InstanceIouConfig(ComponentConfig):
+    """Settings of `instance-iou`."""
+
+    border: int = Field(default=5, ge=0, description="objects that come so near to the sides of Y and X are left out")
+    inside: float = Field(
+        default=0.25, ge=0, lt=1, description="least share of a predicted object that lies in the target object"
+    )
+    count_missed: bool = Field(default=True, description="an object that was not found counts as 0; false: not at all")
+
+
 class OverlapConfig(ComponentConfig):
     """Settings of `dice` and `iou`."""
 

@@ -7,6 +7,7 @@ from functools import partial
 from im2im_core.builtin.metric_config import (
     AveragePrecisionConfig,
     FeatureDistanceConfig,
+    InstanceIouConfig,
     IntensityRangeConfig,
     OverlapConfig,
 )
@@ -20,6 +21,12 @@ def _average_precision(config: AveragePrecisionConfig) -> ScoreArrays:
     from im2im_core.builtin.instance_metrics import average_precision
 
     return partial(average_precision, thresholds=config.thresholds)
+
+
+def _instance_iou(config: InstanceIouConfig) -> ScoreArrays:
+    from im2im_core.builtin.instance_metrics import instance_iou
+
+    return partial(instance_iou, **config.model_dump())
 
 
 def _dice(config: OverlapConfig) -> ScoreArrays:
@@ -90,6 +97,14 @@ METRICS: tuple[Metric, ...] = (
         factory=_average_precision,
         tasks=("instance-segmentation",),
         primary="ap@0.50",
+    ),
+    Metric(
+        name="instance-iou",
+        summary="objects: how well each is covered by all that was predicted inside it",
+        config=InstanceIouConfig,
+        factory=_instance_iou,
+        tasks=("instance-segmentation",),
+        primary="instance_iou",
     ),
     Metric(
         name="dice",

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from itertools import combinations, permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 from skimage.metrics import peak_signal_noise_ratio
 
 from im2im_core.builtin.class_metrics import dice, iou
-from im2im_core.builtin.instance_metrics import average_precision
+from im2im_core.builtin.instance_metrics import average_precision, instance_iou
 from im2im_core.builtin.metric_config import AveragePrecisionConfig
 from im2im_core.builtin.metric_declarations import METRICS
 from im2im_core.builtin.metrics import mae, pearson, psnr, rmse, ssim
@@ -19,6 +20,9 @@ from im2im_core.object_matching import object_overlaps
 
 ERRORS = ("mae", "rmse")
 IMAGE_METRICS = (psnr, ssim, pearson, mae, rmse)
+
+
+GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "simplified_instance_iou.npz"
 
 
 def boxes(*spans, length=100):
@@ -249,15 +253,15 @@ def test_pearson_survives_tiny_and_huge_intensities():
 
 
 def test_every_declared_metric_builds_and_yields_its_primary_figure():
-    image = np.zeros((16, 16), dtype=np.uint8)
-    image[2:9, 3:8] = 1
+    image = np.zeros((24, 24), dtype=np.uint8)
+    image[6:13, 8:13] = 1
     pairwise = [metric for metric in METRICS if not metric.of_sets]
     for metric in pairwise:
         figures = metric.factory(metric.config())(image, image)
         assert metric.primary in figures
         assert figures[metric.primary] == (100.0 if metric.name == "psnr" else 0.0 if metric.name in ERRORS else 1.0)
         assert metric.higher_is_better == (metric.name not in ERRORS)
-    names = {"average-precision", "dice", "iou", "psnr", "ssim", "pearson", *ERRORS}
+    names = {"average-precision", "instance-iou", "dice", "iou", "psnr", "ssim", "pearson", *ERRORS}
     assert {metric.name for metric in pairwise} == names
 
 
@@ -276,3 +280,31 @@ def test_declarations_load_nothing_heavy():
         "bad = {'torch', 'scipy', 'skimage', 'matplotlib', 'monai'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not GOLDEN.is_file(), reason="the shared golden vectors are not part of the repository")
+@pytest.mark.parametrize("case", [0, 1, 2])
+def test_instance_iou_is_the_published_one_but_for_missed_objects(case):
+    with np.load(GOLDEN, allow_pickle=False) as stored:
+        target, prediction, value = (stored[f"{name}_{case}"] for name in ("gt", "pred", "value"))
+        if case == 1:
+            kept = stored["exclusion_1"] == 0
+            target, prediction = target * kept, prediction * kept
+    figures = instance_iou(prediction, target, count_missed=False)
+    assert figures["instance_iou"] == pytest.approx(float(value), abs=1e-5)
+    # The reference leaves out what was not found, so that one good object is enough for a good score.
+    alone = np.where(prediction == np.bincount(prediction[prediction > 0]).argmax(), prediction, 0)
+    assert instance_iou(alone, target)["instance_iou"] < 0.3
+
+
+def test_instance_iou_worked_out_by_hand():
+    target = np.zeros((30, 40), int)
+    target[10:20, 10:20], target[10:20, 25:35], target[0:3, 0:3] = 7, 900, 5  # the last one touches the border
+    prediction = np.zeros_like(target)
+    prediction[10:20, 10:14], prediction[10:20, 14:24] = 1, 2  # two pieces, the second 40 pixels too large
+    # 100 of 140 pixels, and an object that was missed
+    assert instance_iou(prediction, target)["instance_iou"] == pytest.approx((100 / 140 + 0) / 2)
+    assert instance_iou(prediction, target, count_missed=False)["instance_iou"] == pytest.approx(100 / 140)
+    assert instance_iou(prediction, target, inside=0.7, count_missed=False)["instance_iou"] == pytest.approx(0.4)
+    assert instance_iou(target, target)["instance_iou"] == 1
+    assert np.isnan(instance_iou(target, np.zeros_like(target))["instance_iou"])
