@@ -17,8 +17,10 @@ from im2im_core.cli.predict import run_prediction
 from im2im_core.cli.train import resolve_settings, run_training
 from im2im_core.config import check_dimensions
 from im2im_core.registry import Registry
-from im2im_fcn.auto_network import choose_batch, choose_patch
+from im2im_fcn.auto_network import AutoConfig, count_weights, largest_step, plan_step
 from im2im_fcn.data_plan import count_classes, plan_model
+from im2im_fcn.networks.config import DynUNetConfig
+from im2im_fcn.networks.monai_networks import dynunet
 
 REGISTRY = Registry.discover()
 MODELS = [entry.component for entry in REGISTRY.components("model") if entry.plugin == "fcn"]
@@ -122,10 +124,23 @@ def test_ignored_numbers_are_no_classes(
 
 
 def test_the_plan_fits_memory() -> None:
-    assert choose_patch((100, 1000, 1000), 8.0) == (96, 128, 128)
-    small, large = choose_patch((512, 512), 0.05), choose_patch((512, 512), 8.0)
-    assert np.prod(small) < np.prod(large) and large == (512, 512)
-    assert choose_batch((64, 64), 8.0) == 16 and choose_batch((512, 512), 0.1) == 2
+    large = largest_step((100, 1000, 1000), (1, 1, 1), AutoConfig(memory_gb=24))
+    assert large.patch == (96, 128, 128) and large.least_bytes <= 24e9
+    patches = [largest_step((512, 512), (1, 1), AutoConfig(memory_gb=gb)) for gb in (0.5, 1, 2, 8)]
+    assert [np.prod(plan.patch) for plan in patches] == sorted(np.prod(plan.patch) for plan in patches)
+    assert all(plan.least_bytes <= gb * 1e9 for plan, gb in zip(patches[1:], (1, 2, 8), strict=True))
+    assert patches[-1].patch == (512, 512)
+    least = largest_step((512, 512), (1, 1), AutoConfig(memory_gb=0.001))
+    assert max(least.patch) <= 16 and least.batch == 2
+    assert plan_step((64, 64), (1, 1), AutoConfig(memory_gb=8)).batch == 16
+
+
+def test_weights_are_counted_as_the_network_has_them() -> None:
+    plan = plan_step((64, 64), (1, 1), AutoConfig(memory_gb=8))
+    shape = {"strides": plan.topology.strides, "kernels": plan.topology.kernels, "filters": plan.filters}
+    network = dynunet(DynUNetConfig(**shape), spatial_dims=2, in_channels=1, out_channels=1)
+    weights = sum(parameter.numel() for parameter in network.parameters())
+    assert count_weights(plan.filters, 2) == pytest.approx(weights, rel=0.05)
 
 
 def save(folder: Path, name: str, image: np.ndarray, target: np.ndarray) -> None:

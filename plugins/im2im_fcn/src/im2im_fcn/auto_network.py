@@ -7,17 +7,22 @@ large as memory allows.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pydantic import Field
 
 from im2im_core import ComponentConfig, ConfigError, DataFacts, DataSurvey, Network
-from im2im_fcn.networks.planning import plan_topology
+from im2im_fcn.networks.planning import Topology, plan_topology
 
-# Bytes per pixel and feature channel of a two-convolution level in training: activations, their gradients, norm.
-BYTES_PER_FEATURE = 4 * 6
+# Bytes per pixel and channel of the first level in training, for the activations of all levels, their gradients, and
+# what normalization and convolution keep beside them. Measured: benchmarks/planned_memory.py.
+BYTES_PER_FEATURE = 4 * 24
+BYTES_PER_WEIGHT = 4 * 4  # itself, its gradient, two moments of the optimizer
 FULL_PATCH = {2: 512, 3: 128}
+LEAST_BATCH = 2
 
 
 class AutoConfig(ComponentConfig):
@@ -33,42 +38,63 @@ def plan_network(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -
     config: AutoConfig = run.network.config
     found = survey()
     spacing = [found.pixel_size.get(axis, 1.0) for axis in "ZYX"[-facts.spatial_dims :]]
-    patch = choose_patch(found.median_shape, config.memory_gb, config.filters)
     given = run.dataset.config.patch_size if "dataset.patch_size" in run.given else None
     if given is not None:
-        patch = (given,) * facts.spatial_dims if isinstance(given, int) else tuple(given)
-    topology = plan_topology(patch, spacing, config.memory_gb)
-    share = config.filters / 32
-    filters = [max(1, round(count * share)) for count in topology.filters]
-    filters = [min(count, config.most_filters) for count in filters] if config.most_filters else filters
+        fixed = (given,) * facts.spatial_dims if isinstance(given, int) else tuple(given)
+        plan = plan_step(fixed, spacing, config)
+    else:
+        plan = largest_step(found.median_shape, spacing, config)
     network = {
         "name": "dynunet",
-        "strides": [list(step) for step in topology.strides],
-        "kernels": [list(size) for size in topology.kernels],
-        "filters": filters,
+        "strides": [list(step) for step in plan.topology.strides],
+        "kernels": [list(size) for size in plan.topology.kernels],
+        "filters": list(plan.filters),
     }
-    batch = choose_batch(patch, config.memory_gb, config.filters)
-    return {"network": network, "dataset": {"patch_size": list(patch), "batch_size": batch}}
+    return {"network": network, "dataset": {"patch_size": list(plan.patch), "batch_size": plan.batch}}
 
 
-def choose_patch(shape: tuple[int, ...], memory_gb: float, filters: int = 32) -> tuple[int, ...]:
-    """The median image, cut down on its longest axis until two patches fit; multiples of 8 where that leaves enough."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A training step, and the bytes that it is estimated to take with its least batch."""
+
+    patch: tuple[int, ...]
+    batch: int
+    topology: Topology
+    filters: tuple[int, ...]
+    least_bytes: float
+
+
+def largest_step(shape: tuple[int, ...], spacing: Sequence[float], config: AutoConfig) -> Step:
+    """The median image, cut down on its longest axis until a batch fits; multiples of 8 where that leaves enough."""
     most = FULL_PATCH[len(shape)]
     patch = [min(length, most) for length in shape]
-    while 2 * step_bytes(patch, filters) > memory_gb * 1e9 and max(patch) > 16:
+    while True:
+        plan = plan_step(tuple(length // 8 * 8 if length >= 16 else length for length in patch), spacing, config)
+        if plan.least_bytes <= config.memory_gb * 1e9 or max(patch) <= 16:
+            return plan
         longest = patch.index(max(patch))
         patch[longest] = max(16, patch[longest] * 3 // 4)
-    return tuple(length // 8 * 8 if length >= 16 else length for length in patch)
 
 
-def choose_batch(patch: tuple[int, ...], memory_gb: float, filters: int = 32) -> int:
-    """At least 2, as many as memory allows, and no more than 16."""
-    return min(16, max(2, int(memory_gb * 1e9 // step_bytes(patch, filters))))
+def plan_step(patch: tuple[int, ...], spacing: Sequence[float], config: AutoConfig) -> Step:
+    """Levels and channels for a patch, and as many patches as memory allows: at least 2, and no more than 16."""
+    topology = plan_topology(patch, spacing, config.memory_gb)
+    filters = [max(1, round(count * config.filters / 32)) for count in topology.filters]
+    filters = [min(count, config.most_filters) for count in filters] if config.most_filters else filters
+    weights = BYTES_PER_WEIGHT * count_weights(filters, len(patch))
+    one = math.prod(patch) * filters[0] * BYTES_PER_FEATURE
+    batch = min(16, max(LEAST_BATCH, int((config.memory_gb * 1e9 - weights) // one)))
+    return Step(patch, batch, topology, tuple(filters), weights + LEAST_BATCH * one)
 
 
-def step_bytes(patch: tuple[int, ...] | list[int], filters: int) -> float:
-    """Memory of a training step on one patch; deeper levels add about as much as the first."""
-    return 2.0 * math.prod(patch) * filters * BYTES_PER_FEATURE
+def count_weights(filters: Sequence[int], dims: int) -> int:
+    """Of two convolutions of 3 pixels per level on the way down and up, and of one of 2 pixels to each level above."""
+    kernel: int = 3**dims
+    down = sum(kernel * (before * here + here * here) for before, here in zip((1, *filters), filters, strict=False))
+    up: int = sum(
+        2**dims * deeper * here + kernel * (2 * here * here + here * here) for here, deeper in pairwise(filters)
+    )
+    return down + up
 
 
 def _refuse(config: AutoConfig, *, spatial_dims: int) -> Any:
