@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +245,29 @@ def test_a_model_without_discriminator_takes_none(tmp_path: Path) -> None:
     flags = {"model": {"name": "fcn"}, "discriminator": {"name": "patch"}, "dataset": {"path": "x"}}
     with pytest.raises(ConfigError, match="'fcn' is trained against none"):
         resolve_settings(REGISTRY, preset=None, config=None, flags=flags, sets=[])
+
+
+@pytest.mark.parametrize("model", ["pix2pix", "cyclegan"])
+def test_a_training_stopped_within_an_epoch_ends_with_the_same_weights(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread
+) -> None:
+    data = write(tmp_path / "data")
+    more = ["trainer.max_epochs=3", "dataset.patches_per_image=3"]
+    whole = train(model, data, tmp_path / "whole", *more)
+    kind = {"pix2pix": Pix2Pix, "cyclegan": CycleGan}[model]
+    step, steps = kind.training_step, []
+
+    def stopped(self: Any, batch: Any, batch_idx: int) -> torch.Tensor:
+        steps.append(batch_idx)
+        if len(steps) == 14:  # in the second epoch
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(kind, "training_step", stopped)
+    part = train(model, data, tmp_path / "part", *more)
+    assert len(steps) == 14 and steps[-1] > 0
+    again = resolve_settings(REGISTRY, preset=None, config=None, flags={}, sets=[], resume=part)
+    run_training(REGISTRY, again, tmp_path / "part", resume=part)
+    ends = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (whole, part)]
+    assert ends[0]["global_step"] == ends[1]["global_step"] == len(steps)
+    assert all(torch.equal(ends[0]["state_dict"][key], ends[1]["state_dict"][key]) for key in ends[0]["state_dict"])

@@ -37,8 +37,8 @@ class ReplayPool:
         return torch.stack(chosen)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """For a checkpoint."""
-        return {"images": torch.stack(self.images)} if self.images else {}
+        """For a checkpoint; on the CPU, since after resuming some images lie there and some on the device."""
+        return {"images": torch.stack([image.float().cpu() for image in self.images])} if self.images else {}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from there."""
