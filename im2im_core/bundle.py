@@ -124,13 +124,16 @@ def find_bundle(path: Path) -> Path:
 def open_bundle(path: Path, registry: Registry) -> Bundle:
     """Read a bundle's description and look its components up among the installed plug-ins.
 
+    The discriminator is left out: prediction asks for none, so nobody needs the plug-in that brought it.
+
     Raises:
         BundleError: damaged, of a newer format, or a plug-in is missing.
     """
     path = find_bundle(path)
     manifest = _read_manifest(path)
     names = {entry.plugin for kind in KINDS for entry in registry.components(kind)} | {BORROWED}
-    missing = sorted({(c.plugin, c.distribution) for c in manifest.components if c.plugin not in names})
+    needed = [source for source in manifest.components if source.section != "discriminator"]
+    missing = sorted({(c.plugin, c.distribution) for c in needed if c.plugin not in names})
     if missing:
         plugin, distribution = missing[0]
         raise BundleError(
@@ -138,7 +141,9 @@ def open_bundle(path: Path, registry: Registry) -> Bundle:
             f"pip install {distribution}" if distribution else "im2im plugins lists what is installed",
         )
     try:
-        config = validate(registry, read_yaml(path / "config.yaml"))
+        settings = read_yaml(path / "config.yaml")
+        settings.pop("discriminator", None)
+        config = validate(registry, settings, training=False)
     except ConfigError as error:
         raise BundleError(
             f"the configuration of '{path}' does not fit the installed plug-ins:\n{error.message}"

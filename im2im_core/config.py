@@ -96,6 +96,9 @@ def merge(
         raise ConfigError("no model was chosen", "add --model NAME; im2im list models shows them")
     model = registry.get("model", name).component
     assert isinstance(model, Model)
+    named = [*(file or {}), *(flags or {}), *(keys[0] for keys, _ in sets)]
+    if not model.adversarial and "discriminator" not in named:
+        upper.pop("discriminator", None)  # of a preset for another model
     lower = overlay(overlay(CORE_DEFAULTS, {"model": {"name": name}}), _normal(model.defaults))
     if model.task_defaults:
         chosen = assign(dict(upper), plain).get("model")
@@ -104,8 +107,17 @@ def merge(
     return assign(overlay(lower, upper), _normal_sets(sets))
 
 
-def validate(registry: Registry, merged: Mapping[str, Any]) -> RunConfig:
-    """Turn names into components and settings into validated configs, collecting every problem."""
+def validate(registry: Registry, merged: Mapping[str, Any], *, training: bool = True) -> RunConfig:
+    """Turn names into components and settings into validated configs, collecting every problem.
+
+    Args:
+        registry: the installed components.
+        merged: settings by section.
+        training: a model that is trained against a discriminator needs one; not so for prediction.
+
+    Raises:
+        ConfigError: lists every problem.
+    """
     problems: list[str] = []
     sections: dict[str, Any] = {}
     known = {"seed", *SINGLE, *LISTS}
@@ -133,6 +145,8 @@ def validate(registry: Registry, merged: Mapping[str, Any]) -> RunConfig:
         sections[section] = tuple(choice for choice in chosen if choice)
     if not problems:
         problems = _mismatches(sections)
+        if training and sections["model"].component.adversarial and "discriminator" not in sections:
+            problems.append("discriminator: nothing chosen; add --discriminator NAME (im2im list discriminators)")
     if problems:
         raise ConfigError("\n".join(problems), "im2im show KIND NAME lists the settings of a component")
     return RunConfig(seed=seed, **sections)
@@ -209,17 +223,15 @@ def _mismatches(sections: Mapping[str, Any]) -> list[str]:
     for index, choice in enumerate(sections["metrics"]):
         if choice.component.of_sets:
             problems.append(f"metrics.{index}: '{choice.name}' compares sets of images; leave it to im2im evaluate")
-    network = sections["network"]
-    if not set(model.spatial_dims) & set(network.component.spatial_dims):
-        problems.append(
-            f"network: '{network.name}' works in {_dims(network.component.spatial_dims)}, "
-            f"model '{model.name}' in {_dims(model.spatial_dims)}"
-        )
-    discriminator = sections.get("discriminator")
-    if discriminator and not model.adversarial:
+    for section in ("network", "discriminator"):
+        choice = sections.get(section)
+        if choice and not set(model.spatial_dims) & set(choice.component.spatial_dims):
+            problems.append(
+                f"{section}: '{choice.name}' works in {_dims(choice.component.spatial_dims)}, "
+                f"model '{model.name}' in {_dims(model.spatial_dims)}"
+            )
+    if "discriminator" in sections and not model.adversarial:
         problems.append(f"discriminator: model '{model.name}' is trained against none; leave the section out")
-    if model.adversarial and not discriminator:
-        problems.append("discriminator: nothing chosen; add --discriminator NAME (im2im list discriminators)")
     for index, choice in enumerate(sections["preprocessing"]):
         if choice.component.random:
             problems.append(f"preprocessing.{index}: '{choice.name}' is random; move it to augmentation")

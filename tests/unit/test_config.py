@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from im2im_core import ComponentConfig, ConfigError, Dataset, Loss, Metric, Model, Network, Postprocessor, Preset
+from im2im_core import (
+    ComponentConfig,
+    ConfigError,
+    Dataset,
+    Discriminator,
+    Loss,
+    Metric,
+    Model,
+    Network,
+    Postprocessor,
+    Preset,
+)
 from im2im_core.config import RunConfig, check_dimensions, resolve, validate
 from im2im_core.layers import parse_yaml
 from im2im_core.registry import PluginInfo, Registered, Registry
@@ -42,6 +53,7 @@ DEFAULTS: dict[str, Any] = {
     "scheduler": {"name": "cosine"},
     "postprocessing": [{"name": "toy-post"}],
 }
+RIVAL: dict[str, Any] = {**DEFAULTS, "loss": {"name": "l1"}}  # generators are compared as images
 
 
 def nothing(*args: Any, **kwargs: Any) -> None:
@@ -57,6 +69,26 @@ def registry() -> Registry:
     toys: list[Any] = [
         Model(name="toy", summary="", factory=nothing, task="regression", defaults=DEFAULTS, target_channels=(1, 2)),
         Model(name="flat", summary="", factory=nothing, task="regression", spatial_dims=(2,), defaults=DEFAULTS),
+        Model(
+            name="rival",
+            summary="",
+            factory=nothing,
+            task="regression",
+            defaults={**RIVAL, "discriminator": {"name": "judge", "depth": 2}},
+            adversarial=True,
+        ),
+        Model(
+            name="lone",
+            summary="",
+            factory=nothing,
+            task="regression",
+            spatial_dims=(2,),
+            defaults=RIVAL,
+            adversarial=True,
+        ),
+        Discriminator(name="judge", summary="", factory=nothing, config=NetConfig),
+        Discriminator(name="flat-judge", summary="", factory=nothing, spatial_dims=(2,)),
+        Discriminator(name="deep-judge", summary="", factory=nothing, spatial_dims=(3,)),
         Network(name="net", summary="", factory=nothing, config=NetConfig),
         Network(name="other-net", summary="", factory=nothing, config=OtherConfig),
         Network(name="deep-net", summary="", factory=nothing, spatial_dims=(3,)),
@@ -73,6 +105,12 @@ def registry() -> Registry:
             summary="",
             task="regression",
             settings={"model": "toy", "trainer": {"max_epochs": 7, "precision": "bf16-mixed"}, "seed": 3},
+        ),
+        Preset(
+            name="judged",
+            summary="",
+            task="regression",
+            settings={"model": "rival", "discriminator": {"name": "judge", "depth": 5}, "seed": 4},
         ),
     ]
     infos = [*builtin.plugins, PluginInfo("toys", "toys", "", "", "active")]
@@ -291,6 +329,57 @@ def test_data_of_other_dimensions(configure: Configure) -> None:
         check_dimensions(config, 3, 1)
     with pytest.raises(ConfigError, match="network: 'deep-net' works in 3D, the data are 2D"):
         check_dimensions(configure("network=deep-net"), 2, 1)
+
+
+# --- discriminators
+
+
+def test_the_discriminator_is_a_section_like_the_network(configure: Configure, registry: Registry) -> None:
+    config = configure("discriminator.width=4", model="rival")
+    assert config.to_dict()["discriminator"] == {"name": "judge", "depth": 2, "width": 4}
+    assert dict(config.choices())["discriminator"].plugin == "toys"
+    assert resolve(registry, file=parse_yaml(config.to_yaml())) == config
+    other = configure("discriminator=flat-judge", model="rival")
+    assert other.to_dict()["discriminator"] == {"name": "flat-judge"}
+
+
+def test_other_models_have_no_such_section(configure: Configure) -> None:
+    config = configure()
+    assert config.discriminator is None
+    assert "discriminator" not in config.to_dict()
+    line = "discriminator: model 'toy' is trained against none; leave the section out"
+    assert problems(configure, "discriminator=judge") == [line]
+    assert problems(configure, discriminator={"name": "judge"}) == [line]
+
+
+def test_the_discriminator_of_a_preset_goes_with_its_model(configure: Configure) -> None:
+    assert configure(preset="judged", model="rival").to_dict()["discriminator"]["depth"] == 5
+    config = configure(preset="judged", model="toy")
+    assert (config.discriminator, config.seed) == (None, 4)
+    [line] = problems(configure, "discriminator.depth=3", preset="judged", model="toy")
+    assert line.startswith("discriminator: model 'toy'")
+
+
+def test_training_against_a_discriminator_needs_one_and_prediction_does_not(
+    configure: Configure, registry: Registry
+) -> None:
+    line = "discriminator: nothing chosen; add --discriminator NAME (im2im list discriminators)"
+    assert problems(configure, model="lone") == [line]
+    settings = configure("discriminator=judge", model="lone").to_dict()
+    del settings["discriminator"]
+    assert validate(registry, settings, training=False).discriminator is None
+    with pytest.raises(ConfigError, match="nothing chosen"):
+        validate(registry, settings)
+
+
+def test_discriminator_of_other_dimensions(configure: Configure) -> None:
+    assert problems(configure, "discriminator=deep-judge", model="lone") == [
+        "discriminator: 'deep-judge' works in 3D, model 'lone' in 2D"
+    ]
+    config = configure("discriminator=flat-judge", model="rival")
+    check_dimensions(config, 2, 1)
+    with pytest.raises(ConfigError, match="discriminator: 'flat-judge' works in 2D, the data are 3D"):
+        check_dimensions(config, 3, 1)
 
 
 def test_targets_of_other_channels(configure: Configure) -> None:

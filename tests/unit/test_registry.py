@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from im2im_core import ComponentError, Loss, Network, hookimpl
+from im2im_core import ComponentError, Discriminator, Loss, Network, hookimpl
 from im2im_core.registry import HOOKS, Registry
 
 MakePlugin = Callable[..., EntryPoint]
@@ -73,6 +73,17 @@ def test_good_plugin_is_active_and_its_components_are_found(plugin: MakePlugin) 
     assert [entry.component.name for entry in registry.components("network")] == ["small-net", "net2"]
     assert registry.get("network", "small-net").plugin == "good"
     assert registry.get("network", "good/small-net").qualified == "good/small-net"
+
+
+def test_a_discriminator_is_a_kind_of_its_own(plugin: MakePlugin) -> None:
+    judge = Discriminator(name="judge", summary="", factory=lambda config: None)
+    registry = discover(
+        plugin("good", yields("im2im_discriminators", judge)),
+        plugin("bad", yields("im2im_discriminators", network("unet"))),
+    )
+    assert registry.get("discriminator", "judge").component is judge
+    assert list(registry.components("network")) == []
+    assert only(registry, "bad").reason == "im2im_discriminators yielded Network, not Discriminator"
 
 
 def test_every_kind_has_a_hook_of_the_specification() -> None:

@@ -86,11 +86,14 @@ def test_pix2pix_losses_are_the_published_ones(kind: str, dims: int, one_thread)
 
 
 @needs_golden
-def test_features_are_matched_by_layer_and_not_by_image(one_thread) -> None:
-    """A peer takes the images of a batch for the layers of its discriminator."""
+def test_a_peer_that_takes_images_for_layers_gives_another_value() -> None:
     arrays, _ = case("pix2pix_losses_2d")
     peer, layers = arrays["pix2pix_HD_original_peer_g"], arrays["pix2pix_HD_original_features_g"]
     assert not torch.isclose(peer, layers, rtol=1e-2)
+
+
+def test_features_are_matched_by_layer_and_not_by_image() -> None:
+    """A peer takes the images of a batch for the layers of its discriminator."""
     real = [[torch.zeros(2, 3, 2, 2), torch.zeros(2, 1, 1, 1)], [torch.zeros(2, 3, 1, 1), torch.zeros(2, 1, 1, 1)]]
     made = [
         [torch.full((2, 3, 2, 2), 0.5), torch.full((2, 1, 1, 1), 2.0)],
@@ -98,6 +101,16 @@ def test_features_are_matched_by_layer_and_not_by_image(one_thread) -> None:
     ]
     # Layers: 0.5 + 2 at the first scale, 4 + (1 + 3) / 2 at the second; mean over the scales.
     assert feature_matching(real, made).item() == pytest.approx((2.5 + 6) / 2)
+
+
+def test_the_verdict_is_the_last_layer_of_all_images() -> None:
+    """A peer that takes images for layers judges the last image only."""
+    logits = torch.tensor([0.0, 3.0]).view(2, 1, 1, 1)
+    verdict = [[torch.full((2, 3, 2, 2), 9.0), logits], [torch.full((2, 3, 2, 2), 9.0), logits - 1]]
+    objective = AdversarialObjective("least-squares")
+    # Distances to 1: 1 and 4 at the first scale, 4 and 1 at the second; to 0: 0 and 9, 1 and 4.
+    assert objective.generator(verdict).item() == pytest.approx((2.5 + 2.5) / 2)
+    assert objective.discriminator(verdict, verdict).item() == pytest.approx((2.5 + 2.5 + 4.5 + 2.5) / 4)
 
 
 def test_no_gradient_reaches_the_real_features() -> None:
@@ -211,6 +224,26 @@ def test_cyclegan_losses_by_hand() -> None:
     assert parts["cycle"].item() == pytest.approx(10 * (1 + 1) / 2)
     assert parts["identity"].item() == pytest.approx(3 * (1 + 2) / 2)
     assert parts["adversarial"].item() == pytest.approx(((4 - 1) ** 2 + (2 - 1) ** 2) / 2)
+
+
+class Multiply(nn.Module):
+    """A generator that multiplies by a number."""
+
+    def __init__(self, number: float) -> None:
+        super().__init__()
+        self.number = number
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image * self.number
+
+
+def test_each_identity_goes_through_the_generator_that_makes_its_kind() -> None:
+    """A peer sends B through the way to A. Every pairing of images and generators has another sum here."""
+    numbers = iter((3.0, 0.5))  # A to B triples, B to A halves
+    model = cyclegan(lambda *_: Multiply(next(numbers)), lambda _: Flat(), identity_weight=1.0)
+    parts, _ = model.deceive({"a": torch.full((1, 1, 2, 2), 1.0), "b": torch.full((1, 1, 2, 2), 4.0)})
+    # A halved moves by 0.5, B tripled by 8. The peer: 0.5 + 2 (B halved); both swapped: 2 + 2.
+    assert parts["identity"].item() == pytest.approx((0.5 + 8) / 2)
 
 
 def test_the_pool_hands_out_earlier_images_half_of_the_time() -> None:

@@ -89,6 +89,21 @@ def test_features_shrink_and_the_logits_are_last() -> None:
 @pytest.mark.parametrize("size", [(4, 64, 64), (1, 32, 32)])
 def test_too_small_an_image_is_refused(size: tuple[int, ...]) -> None:
     network = MultiScaleDiscriminator(PatchConfig(features=2), scales=1, spatial_dims=3, in_channels=1)
-    with pytest.raises(DataError, match="too small for 3 layers") as caught:
+    with pytest.raises(DataError, match="too small for 3 layers of the discriminator") as caught:
         network(torch.rand(1, 1, *size))
     assert "discriminator.layers" in (caught.value.hint or "")
+    assert "discriminator.scales" not in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("layers", "scales"), [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (1, 3)])
+def test_the_least_size_works_and_a_pixel_less_is_refused(layers: int, scales: int, one_thread) -> None:
+    """The size of the image is named, and not that of the smaller copy, which the user has never seen."""
+    config = PatchConfig(features=2, layers=layers)
+    network = MultiScaleDiscriminator(config, scales=scales, spatial_dims=2, in_channels=1).train()
+    coarsest = 2 * 2**layers
+    least = (coarsest - 1) * 2 ** (scales - 1) + 1  # halves are rounded up
+    verdict = network(torch.rand(2, 1, least, least))
+    assert len(verdict) == scales and verdict[-1][-1].shape == (2, 1, 1, 1)
+    with pytest.raises(DataError, match=f"an image of {least - 1} x {least} pixels") as caught:
+        network(torch.rand(2, 1, least - 1, least))
+    assert ("discriminator.scales" in (caught.value.hint or "")) == (scales > 1)

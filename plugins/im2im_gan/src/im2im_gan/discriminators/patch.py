@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -48,8 +47,8 @@ class PatchDiscriminator(nn.Module):
         Raises:
             DataError: the image is too small for the layers.
         """
-        features: list[Tensor] = []
         _check_size(tuple(image.shape[2:]), len(self.model) - 1)
+        features: list[Tensor] = []
         for layer in self.model:
             image = layer(image)
             features.append(image)
@@ -68,13 +67,19 @@ class MultiScaleDiscriminator(nn.Module):
 
     def __init__(self, config: PatchConfig, *, scales: int, spatial_dims: int, in_channels: int) -> None:
         super().__init__()
+        self.layers = config.layers
         self.scales = nn.ModuleList(
             PatchDiscriminator(config, spatial_dims=spatial_dims, in_channels=in_channels) for _ in range(scales)
         )
         self.shrink: Any = F.avg_pool2d if spatial_dims == 2 else F.avg_pool3d
 
     def forward(self, image: Tensor) -> list[list[Tensor]]:
-        """For each scale, finest first, the features of every layer, of which the last are the logits."""
+        """For each scale, finest first, the features of every layer, of which the last are the logits.
+
+        Raises:
+            DataError: the image is too small for the layers at the coarsest scale.
+        """
+        _check_size(tuple(image.shape[2:]), self.layers, len(self.scales))
         verdicts = []
         for index, judge in enumerate(self.scales):
             if index:
@@ -83,18 +88,15 @@ class MultiScaleDiscriminator(nn.Module):
         return verdicts
 
 
-def _check_size(size: tuple[int, ...], layers: int) -> None:
-    """Every layer needs a pixel to give, and a normalized one two."""
-    left = size
-    for layer in range(layers):
-        left = tuple(length // 2 for length in left)
-        if min(left) < 1 or (layer > 0 and math.prod(left) < 2):
-            break
-    else:
-        if min(left) >= KERNEL - 2:  # what the last, of stride 1, needs beside its border
-            return
+def _check_size(size: tuple[int, ...], layers: int, scales: int = 1) -> None:
+    """What comes to the last layer, of stride 1, must fill its kernel with the border of a pixel."""
+    coarsest = [-(-length // 2 ** (scales - 1)) for length in size]
+    if min(coarsest) // 2**layers >= KERNEL - 2:
+        return
     shown = " x ".join(str(length) for length in size)
+    several = scales > 1
     raise DataError(
-        f"an image of {shown} pixels is too small for {layers} layers of the discriminator",
-        "set discriminator.layers lower, or dataset.patch_size higher",
+        f"an image of {shown} pixels is too small for {layers} layers of the discriminator"
+        + (f" at {scales} scales" if several else ""),
+        f"set discriminator.layers{' or discriminator.scales' if several else ''} lower, or dataset.patch_size higher",
     )
