@@ -18,6 +18,7 @@ from im2im_core.build import Step, build_postprocessing, build_steps
 from im2im_core.bundle import Bundle, load_model
 from im2im_core.errors import ConfigError, DataError, Im2imError
 from im2im_core.image import Image, to_pixel_type
+from im2im_core.run_config import RunConfig
 
 if TYPE_CHECKING:
     import torch
@@ -78,6 +79,7 @@ class Predictor:
             overlap=bundle.manifest.overlap if overlap is None else overlap,
             batch=batch,
         )
+        self._patch = training_patch(bundle.config, self.spatial_dims)
         self._steps = build_steps(bundle.config.preprocessing, self.spatial_dims)
 
     @property
@@ -131,7 +133,7 @@ class Predictor:
             sample: dict[str, Any] = {"image": data}
             for step in steps:
                 sample = step(sample)
-            predicted = self._infer(np.asarray(sample["image"], np.float32), window, forward or self.model)
+            predicted = self._infer(np.asarray(sample["image"], np.float32), forward or self.model)
             if output is None:
                 output = np.empty((predicted.shape[0], *source.shape[1:]), np.float32)
             output[(slice(None), *block.write)] = predicted[(slice(None), *block.keep)]
@@ -150,12 +152,16 @@ class Predictor:
         if 0 in source.shape:
             raise DataError(f"the image is empty: shape {source.shape}")
 
-    def _infer(
-        self, data: NumpyArray, window: tuple[int, ...], forward: Callable[[torch.Tensor], torch.Tensor]
-    ) -> NumpyArray:
+    def _infer(self, data: NumpyArray, forward: Callable[[torch.Tensor], torch.Tensor]) -> NumpyArray:
         import torch
         from monai.inferers import sliding_window_inference
 
+        size = data.shape[1:]
+        # What is smaller than a training patch was continued by reflection in training, so it is here.
+        added = [max(0, least - length) for least, length in zip(self._patch, size, strict=True)]
+        before = [width // 2 for width in added]
+        data = np.pad(data, [(0, 0), *((b, w - b) for b, w in zip(before, added, strict=True))], mode="symmetric")
+        window = tuple(min(w, n) for w, n in zip(self.options.window, data.shape[1:], strict=True))
         tensor = torch.from_numpy(np.ascontiguousarray(data))[None].to(self.device)
         with torch.inference_mode():
             if data.shape[1:] == window:
@@ -164,8 +170,15 @@ class Predictor:
                 predicted = sliding_window_inference(
                     tensor, window, self.options.batch, forward, overlap=self.options.overlap, mode="gaussian"
                 )
-        result: NumpyArray = predicted[0].float().cpu().numpy()
+        inside = tuple(slice(b, b + length) for b, length in zip(before, size, strict=True))
+        result: NumpyArray = predicted[0].float().cpu().numpy()[(slice(None), *inside)]
         return result
+
+
+def training_patch(config: RunConfig, spatial_dims: int) -> tuple[int, ...]:
+    """Patch size in training, [Z], Y, X; of whole images, and of other data sets, nothing is known: 1."""
+    patch = getattr(config.dataset.config, "patch_size", None) or 1
+    return (patch,) * spatial_dims if isinstance(patch, int) else tuple(patch)
 
 
 def as_target(result: NumpyArray, bundle: Bundle) -> NumpyArray:

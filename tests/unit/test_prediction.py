@@ -123,6 +123,22 @@ def test_images_of_any_size(bundles: dict[str, Any], shape: tuple[int, int]) -> 
         np.testing.assert_allclose(result.data, whole(predictor, source), atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(10, 50), (23, 24), (1, 7)])
+def test_what_is_smaller_than_a_training_patch_is_continued_as_in_training(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    registry = toy_bundle(tmp_path / "bundle", "dataset.patch_size=24", window=(32, 32))
+    predictor = Predictor(open_bundle(tmp_path / "bundle", registry), device="cpu", window=(64, 64))
+    source = image(*shape)
+    added = [max(0, 24 - length) for length in shape]
+    padded = np.pad(np.asarray(source.data), [(n // 2, n - n // 2) for n in added], mode="symmetric")
+    expected = whole(predictor, Image(padded, "YX"))
+    inside = (slice(None), *(slice(n // 2, n // 2 + length) for n, length in zip(added, shape, strict=True)))
+    np.testing.assert_allclose(predictor.raw(source), expected[inside], atol=1e-6)
+    # Its own edges are no edges to the network, which zeros beyond them would have made of them.
+    assert not np.allclose(predictor.raw(source), whole(predictor, source), atol=1e-3)
+
+
 def test_one_voxel(bundles: dict[str, Any]) -> None:
     result = Predictor(bundles["3d"], device="cpu").predict(image(1, 1, 1, axes="ZYX"))
     assert (result.axes, result.shape) == ("CZYX", (1, 1, 1, 1))
