@@ -111,8 +111,19 @@ def center_of(pixels: NDArray[np.int64], method: Method, anisotropy_factor: floa
     stretched = pixels.astype(np.float32)
     if pixels.shape[1] == 3:
         stretched[:, 0] *= anisotropy_factor
-    chosen = _representatives(stretched, np.array([len(pixels)]), method)[0]
-    return pixels[chosen].astype(np.float64)
+    if method == "medoid":
+        distance = _distance_sums(stretched)
+    else:
+        distance = sum((axis - _median(axis)) ** 2 for axis in stretched.T.astype(np.float64))
+    chosen: NDArray[np.float64] = pixels[int(np.argmin(distance))].astype(np.float64)
+    return chosen
+
+
+def _median(values: NDArray[np.float64]) -> np.float64:
+    """As np.median, which takes five times as long for the few pixels of an object."""
+    ordered = np.sort(values)
+    middle: np.float64 = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    return middle
 
 
 def _representatives(positions: NDArray[np.float32], size: NDArray[np.int64], method: Method) -> NDArray[np.int64]:

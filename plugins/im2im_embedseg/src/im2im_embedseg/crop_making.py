@@ -62,15 +62,16 @@ def list_objects(labels: Array, method: Method, anisotropy: float = 1.0, costmap
 def crop_starts(center: Array, shape: Sequence[int], size: Sequence[int]) -> NDArray[np.int64]:
     """First pixels (K, D) of crops around centres (K, D), moved where they would leave the image."""
     most = np.array(shape) - np.array(size)
-    return np.clip(np.rint(center).astype(np.int64) - np.array(size) // 2, 0, most)
+    starts: NDArray[np.int64] = np.clip(np.rint(center).astype(np.int64) - np.array(size) // 2, 0, most)
+    return starts
 
 
-def window(start: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
+def window(start: Any, size: Sequence[int]) -> tuple[Any, ...]:
     """A crop as an index of the last axes."""
-    return (..., *(slice(int(a), int(a) + n) for a, n in zip(start, size, strict=True)))  # type: ignore[return-value]
+    return (..., *(slice(int(a), int(a) + n) for a, n in zip(start, size, strict=True)))
 
 
-def marked(center: Array, start: Sequence[int], size: Sequence[int]) -> NDArray[np.uint8]:
+def marked(center: Array, start: Any, size: Sequence[int]) -> NDArray[np.uint8]:
     """The centre image of a crop: 1 at those of the centres (K, D) that lie in it."""
     marks = np.zeros(tuple(size), np.uint8)
     place = center - np.asarray(start)

@@ -71,7 +71,9 @@ class Rounds:
 class Patches(Protocol):
     """Where patches come from: image, target, centers and, if any, costmap, of one visit; not augmented."""
 
-    rounds: Rounds
+    @property
+    def rounds(self) -> Rounds:
+        """Which objects are visited."""
 
     def take(self, visit: Visit, seed: int) -> Sample:
         """One patch."""
@@ -129,7 +131,7 @@ class CutPatches:
             off = rng.uniform(-1, 1, len(shape)) * self.jitter * (np.array(self.size) - 1) / 2
             start = crop_starts(centers[number] + added + off, shape, self.size)
         else:
-            start = rng.integers(0, np.array(shape) - self.size, endpoint=True)
+            start = rng.integers(0, np.array(shape, np.int64) - np.array(self.size, np.int64), endpoint=True)
         cut = {key: value[window(start, self.size)] for key, value in sample.items()}
         cut[CENTERS] = torch.from_numpy(marked(centers + added, start, self.size)[None])
         return cut
