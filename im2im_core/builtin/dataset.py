@@ -9,12 +9,12 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from im2im_core.builtin.caching import SmartCache, cached, make_items
 from im2im_core.builtin.dataset_config import PairedConfig
-from im2im_core.builtin.loading import BatchLoader, make_loader, make_sampler
-from im2im_core.builtin.pairs import check_size, facts_of, split_subjects
-from im2im_core.builtin.patches import PatchDataset, PatchSettings, WholeDataset, failure
-from im2im_core.builtin.samples import LoadSample
+from im2im_core.data.caching import SmartCache, cached, make_items
+from im2im_core.data.loading import BatchLoader, make_loader, make_sampler
+from im2im_core.data.pairs import check_size, facts_of, split_subjects
+from im2im_core.data.patches import PatchDataset, PatchSettings, WholeDataset, failure
+from im2im_core.data.samples import LoadSample
 from im2im_core.errors import DataError
 from im2im_core.interfaces import ReadImage, Sample
 from im2im_core.layouts import Subject

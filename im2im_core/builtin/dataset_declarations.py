@@ -17,13 +17,13 @@ UNPAIRED: tuple[Task, ...] = ("translation", "generation", "restoration", "seman
 
 
 def _inspect(config: PairedConfig, load: ReadImage, *, incomplete: bool = False) -> DataFacts:
-    from im2im_core.builtin.pairs import inspect_paired
+    from im2im_core.data.pairs import inspect_paired
 
     return inspect_paired(config, load, incomplete=incomplete)
 
 
 def _survey(config: PairedConfig, load: ReadImage, *, images: bool = False, incomplete: bool = False) -> DataSurvey:
-    from im2im_core.builtin.survey import survey_paired
+    from im2im_core.data.survey import survey_paired
 
     return survey_paired(config, load, images=images, incomplete=incomplete)
 
@@ -63,7 +63,7 @@ def _inspect_unpaired(config: UnpairedConfig, load: ReadImage) -> DataFacts:
 
 
 def _survey_unpaired(config: UnpairedConfig, load: ReadImage, *, images: bool = False) -> DataSurvey:
-    from im2im_core.builtin.survey import survey_unpaired
+    from im2im_core.builtin.sides import survey_unpaired
 
     return survey_unpaired(config, load, images=images)
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from im2im_core.builtin.dataset_config import UnpairedConfig
-from im2im_core.builtin.pairs import check_not_empty, describe, hold_out, image_dims, open_image
+from im2im_core.data.pairs import check_not_empty, describe, hold_out, image_dims, open_image
+from im2im_core.data.survey import survey_files
 from im2im_core.errors import DataError
 from im2im_core.filenames import list_folder, some_entries, stem_of
-from im2im_core.interfaces import DataFacts, ReadImage
+from im2im_core.interfaces import DataFacts, DataSurvey, ReadImage
 from im2im_core.layouts import Source, Subject, files_by_stem, roles_in_folder
 from im2im_core.tables import read_table
 
@@ -164,3 +165,11 @@ def _from_table(path: Path) -> Sides:
 
 def _subjects(files: Iterable[Path]) -> list[Subject]:
     return sorted((Subject(stem_of(file), file) for file in files), key=lambda subject: (subject.stem, subject.image))
+
+
+def survey_unpaired(config: UnpairedConfig, load: ReadImage, *, images: bool = False) -> DataSurvey:
+    """As `survey_paired`, of data that are no pairs: the shapes are those of the images."""
+    sides = split_sides(config, seed=0)
+    paths = sorted(subject.image for side in sides for subject in side.images)
+    target_paths = sorted(subject.image for side in sides for subject in side.targets)
+    return survey_files(paths, target_paths, config.spatial_dims, load, images=images)

@@ -9,14 +9,14 @@ from typing import Any
 
 from pytorch_lightning import LightningDataModule
 
-from im2im_core.builtin.caching import SmartCache, cached, make_items
 from im2im_core.builtin.dataset_config import UnpairedConfig
-from im2im_core.builtin.loading import BatchLoader, make_loader, make_sampler
-from im2im_core.builtin.pairs import check_size
-from im2im_core.builtin.patches import PatchSettings, failure
-from im2im_core.builtin.samples import LoadSide
 from im2im_core.builtin.sides import Sides, facts_of_sides, pair_up, split_sides
 from im2im_core.builtin.unpaired_patches import UnpairedPatches, UnpairedWholes
+from im2im_core.data.caching import SmartCache, cached, make_items
+from im2im_core.data.loading import BatchLoader, make_loader, make_sampler
+from im2im_core.data.pairs import check_size
+from im2im_core.data.patches import PatchSettings, failure
+from im2im_core.data.samples import LoadSide
 from im2im_core.errors import DataError
 from im2im_core.interfaces import ReadImage, Sample
 from im2im_core.layouts import Subject

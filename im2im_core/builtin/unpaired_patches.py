@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from monai.transforms import SpatialPad
 
-from im2im_core.builtin.patches import (
+from im2im_core.data.patches import (
     Failure,
     PatchSettings,
     SizedSamples,
@@ -21,7 +21,7 @@ from im2im_core.builtin.patches import (
     failure,
     seeded,
 )
-from im2im_core.builtin.samples import plain_tensor
+from im2im_core.data.samples import plain_tensor
 from im2im_core.interfaces import Sample
 
 # Added to (seed, epoch, number), so that what is drawn for one purpose says nothing about another.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
+
+from im2im_core.progress import track
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Item = TypeVar("Item")
+__all__ = ["console", "track"]
 _REDIRECTED_WIDTH = 1000
 
 
@@ -23,17 +24,3 @@ def console() -> Console:
 
     terminal = sys.stdout.isatty()
     return Console(soft_wrap=not terminal, width=None if terminal else _REDIRECTED_WIDTH, markup=False)
-
-
-def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """Items one by one with a progress bar on the error stream; silent when that is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    terminal = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal, disable=not terminal.is_terminal, transient=True) as progress:
-        task = progress.add_task(description, total=total)
-        for item in items:
-            yield item
-            progress.advance(task)

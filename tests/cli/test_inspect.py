@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from typer.testing import CliRunner
 
-from im2im_core.builtin.target_counts import TargetCounts, counted
 from im2im_core.cli import app
+from im2im_core.data.target_counts import TargetCounts, counted
 from im2im_core.errors import DataError
 from im2im_core.incomplete import find_complete
 from im2im_core.registry import Registry

@@ -16,9 +16,9 @@ import torch
 from im2im_core.build import Compose
 from im2im_core.builtin.dataset import PairedDataModule
 from im2im_core.builtin.dataset_config import PairedConfig
-from im2im_core.builtin.pairs import inspect_paired
 from im2im_core.builtin.transform_config import NormalizePercentileConfig
 from im2im_core.builtin.transforms import build_percentile, monai_transform
+from im2im_core.data.pairs import inspect_paired
 from im2im_core.errors import ConfigError, DataError
 from im2im_core.image import Image
 
@@ -267,7 +267,7 @@ def test_training_goes_on_when_the_cache_cannot_be_written(tmp_path, load, caplo
     def full(*_args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("im2im_core.builtin.caching.save_file", full)
+    monkeypatch.setattr("im2im_core.data.caching.save_file", full)
     data = make(make_data(tmp_path / "d"), load, tmp_path / "c")
     assert len(epoch(data)) == 3
     assert "No space left" in caplog.text
@@ -382,7 +382,7 @@ def test_every_patch_of_an_epoch_is_visited_once(tmp_path, load):
 
 
 def test_several_processes_share_an_epoch():
-    from im2im_core.builtin.loading import VisitSampler
+    from im2im_core.data.loading import VisitSampler
 
     shares = [[visit.number for visit in VisitSampler(11, 3, processes=2, rank=rank)] for rank in (0, 1)]
     assert [len(share) for share in shares] == [5, 5]
@@ -493,7 +493,8 @@ def test_facts(tmp_path, load):
 
 def test_settings_and_facts_need_no_torch():
     code = (
-        "import sys; from im2im_core.builtin import dataset_declarations, pairs, sides, survey, transform_config; "
+        "import sys; from im2im_core.builtin import dataset_declarations, sides, transform_config; "
+        "from im2im_core.data import pairs, survey; "
         "print([m for m in ('torch', 'monai', 'pytorch_lightning', 'skimage', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,8 +13,7 @@ import torch
 
 from im2im_core.build import Compose
 from im2im_core.builtin.dataset_config import UnpairedConfig
-from im2im_core.builtin.sides import inspect_unpaired
-from im2im_core.builtin.survey import survey_unpaired
+from im2im_core.builtin.sides import inspect_unpaired, survey_unpaired
 from im2im_core.builtin.transform_config import NormalizeConfig, NormalizePercentileConfig
 from im2im_core.builtin.transforms import build_minmax, build_percentile, monai_transform
 from im2im_core.builtin.unpaired import UnpairedDataModule

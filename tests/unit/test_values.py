@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tifffile
 
-from im2im_core.builtin.caching import make_items
 from im2im_core.builtin.dataset_config import PairedConfig
 from im2im_core.builtin.metrics import mae, pearson, rmse
-from im2im_core.builtin.pairs import inspect_paired
-from im2im_core.builtin.samples import LoadSample
-from im2im_core.builtin.survey import survey_paired
+from im2im_core.data.caching import make_items
+from im2im_core.data.pairs import inspect_paired
+from im2im_core.data.samples import LoadSample
+from im2im_core.data.survey import survey_paired
 from im2im_core.errors import DataError
 from im2im_core.evaluation_record import Evaluation
 from im2im_core.image import Image

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from im2im_core import Loss, Model, Network, Postprocessor, Preset, hookimpl
+from im2im_core import Dataset, Loss, Model, Network, Postprocessor, Preset, hookimpl
 from im2im_embedseg.config import (
     BranchedERFNetConfig,
     ClusteringConfig,
@@ -13,6 +13,7 @@ from im2im_embedseg.config import (
     EmbedSegConfig,
     ResidualUNetConfig,
 )
+from im2im_embedseg.dataset_declaration import INSTANCES
 from im2im_embedseg.presets import DEFAULTS, NUCLEI_2D
 
 IM2IM_API = 1
@@ -67,6 +68,12 @@ def _clustering(config: ClusteringConfig, *, spatial_dims: int, model: Any) -> A
     from im2im_embedseg.postprocessing import Clustering
 
     return Clustering(config, **geometry_of(model, spatial_dims))
+
+
+@hookimpl
+def im2im_datasets() -> Iterable[Dataset]:
+    """Label images by object."""
+    yield INSTANCES
 
 
 @hookimpl

@@ -14,7 +14,7 @@ import torch
 from monai.data import get_track_meta, set_track_meta
 from monai.transforms import RandCropByPosNegLabeld, RandSpatialCropd, SpatialPad, Transform
 
-from im2im_core.builtin.samples import BACKGROUND, FOREGROUND, plain_tensor
+from im2im_core.data.samples import BACKGROUND, FOREGROUND, plain_tensor
 from im2im_core.errors import DataError, Im2imError
 from im2im_core.interfaces import Sample
 

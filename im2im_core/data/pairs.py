@@ -8,17 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from im2im_core.builtin.dataset_config import FolderConfig, PairedConfig
+from im2im_core.data.config import FolderConfig
 from im2im_core.errors import ConfigError, DataError
 from im2im_core.image import Image
 from im2im_core.incomplete import find_complete
 from im2im_core.interfaces import DataFacts, NumpyArray, ReadImage
-from im2im_core.layouts import Subject, find_split
+from im2im_core.layouts import Subject as Subject
+from im2im_core.layouts import find_split
 
 UNREADABLE = "check that the file is complete and opens in other software, or take it out of the data set"
 
 
-def split_subjects(config: PairedConfig, seed: int) -> tuple[list[Subject], list[Subject]]:
+def split_subjects(config: FolderConfig, seed: int) -> tuple[list[Subject], list[Subject]]:
     """Subjects for training and for validation. The split is by image and depends on the seed only.
 
     Raises:
@@ -144,11 +145,11 @@ def check_size(config: FolderConfig, spatial_dims: int) -> tuple[tuple[int, ...]
         raise ConfigError(str(error), "give one number, or one per axis") from error
 
 
-def inspect_paired(config: PairedConfig, load: ReadImage, *, incomplete: bool = False) -> DataFacts:
+def inspect_paired(config: FolderConfig, load: ReadImage, *, incomplete: bool = False) -> DataFacts:
     """What the data are, from the listing and the headers of the first pair.
 
     Args:
-        config: settings of `paired`.
+        config: settings of the data set.
         load: opens a file.
         incomplete: leave out files that lack their partner, where training refuses them.
 

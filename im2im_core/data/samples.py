@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from monai.transforms import Transform
 
-from im2im_core.builtin.pairs import check_not_empty, check_pair, open_image, open_target, read_pixels
+from im2im_core.data.pairs import check_not_empty, check_pair, open_image, open_target, read_pixels
 from im2im_core.errors import DataError, Im2imError
 from im2im_core.image import Image
 from im2im_core.interfaces import DataFacts, NumpyArray, ReadImage, Sample

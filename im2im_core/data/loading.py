@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,8 @@ import torch
 from torch.utils.data import DataLoader
 from torch.utils.data.distributed import DistributedSampler
 
-from im2im_core.builtin.dataset_config import FolderConfig
-from im2im_core.builtin.patches import Failure, Visit
+from im2im_core.data.config import FolderConfig
+from im2im_core.data.patches import Failure, Visit, failure
 from im2im_core.errors import DataError
 from im2im_core.interfaces import Sample
 
@@ -52,14 +54,14 @@ class BatchLoader(DataLoader[Any]):
         batches = super().__iter__()
         for batch in batches:
             if isinstance(batch, Failure):
-                _end_workers(batches)
+                end_workers(batches)
                 self._iterator = None
                 raise DataError(batch.message, batch.hint)
             yield batch
 
     def close(self) -> None:
         """End the worker processes that are kept between epochs."""
-        _end_workers(self._iterator)
+        end_workers(self._iterator)
         self._iterator = None
 
 
@@ -107,11 +109,61 @@ def make_sampler(count: int, seed: int, trainer: Any) -> VisitSampler:
     )
 
 
-def _end_workers(iterator: Any) -> None:
+def end_workers(iterator: Any) -> None:
+    """End the worker processes of a DataLoader's iterator, if it has any."""
     # Left to the garbage collector this may happen while other workers are being forked, and then takes ten seconds.
     end = getattr(iterator, "_shutdown_workers", None)
     if end is not None:
         end()
+
+
+def in_parallel(work: Callable[[int], Any], count: int, workers: int) -> Iterator[Any]:
+    """`work(0)`, `work(1)` and so on, in this order, several at a time in processes of their own.
+
+    Processes, since readers and preprocessing of any plug-in need not bear threads; where the system cannot fork them,
+    which spares them being sent the work, one after the other in this one.
+
+    Args:
+        work: what it returns must be small; what it makes it writes to disk.
+        count: how many.
+        workers: processes; 0: this one.
+
+    Raises:
+        DataError: from `work`.
+    """
+    workers = min(workers, count) if sys.platform == "linux" else 0
+    context = "fork" if workers else None
+    results = iter(
+        DataLoader(
+            _Jobs(work, count), batch_size=None, num_workers=workers, collate_fn=_as_is, multiprocessing_context=context
+        )
+    )
+    try:
+        for result in results:
+            if isinstance(result, Failure):
+                raise DataError(result.message, result.hint)
+            yield result
+    finally:
+        end_workers(results)
+
+
+@dataclass(frozen=True, slots=True)
+class _Jobs:
+    work: Callable[[int], Any]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self.work(index)
+        except Exception as error:
+            return failure(error)
+
+
+def _as_is(result: Any) -> Any:
+    return result
 
 
 class Collate:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from im2im_core.builtin.dataset_config import PairedConfig, UnpairedConfig
-from im2im_core.builtin.pairs import image_dims, open_image, read_pixels, split_subjects
-from im2im_core.builtin.sides import split_sides
-from im2im_core.builtin.target_counts import TargetCounts
+from im2im_core.data.config import FolderConfig
+from im2im_core.data.pairs import image_dims, open_image, read_pixels, split_subjects
+from im2im_core.data.target_counts import TargetCounts
 from im2im_core.incomplete import find_complete
 from im2im_core.interfaces import DataSurvey, NumpyArray, ReadImage
 
@@ -20,12 +19,12 @@ PERCENTILES = (1.0, 99.8)
 
 
 def survey_paired(
-    config: PairedConfig, load: ReadImage, *, images: bool = False, incomplete: bool = False
+    config: FolderConfig, load: ReadImage, *, images: bool = False, incomplete: bool = False
 ) -> DataSurvey:
     """Shapes, intensities and classes of all pairs. Every target is read whole: a rare class must not be missed.
 
     Args:
-        config: settings of `paired`.
+        config: settings of the data set.
         load: opens a file.
         images: read the pixels of the images too; of their headers alone the range of intensities stays unknown.
         incomplete: leave out files that lack their partner, where training refuses them.
@@ -44,14 +43,6 @@ def survey_paired(
     if len(numbers):
         found = replace(found, target_range=_ranges([numbers[None]]), foreground=float(np.mean(numbers > 0)))
     return replace(found, numbers=tuple(numbers.tolist()), alone=tuple(alone))
-
-
-def survey_unpaired(config: UnpairedConfig, load: ReadImage, *, images: bool = False) -> DataSurvey:
-    """As `survey_paired`, of data that are no pairs: the shapes are those of the images."""
-    sides = split_sides(config, seed=0)
-    paths = sorted(subject.image for side in sides for subject in side.images)
-    target_paths = sorted(subject.image for side in sides for subject in side.targets)
-    return survey_files(paths, target_paths, config.spatial_dims, load, images=images)
 
 
 def survey_files(

@@ -17,7 +17,7 @@ from monai.transforms import Compose
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from im2im_core.builtin.dataset_config import FolderConfig
+from im2im_core.data.config import FolderConfig
 from im2im_core.errors import Im2imError
 from im2im_core.files import write_beside
 from im2im_core.layouts import Subject
