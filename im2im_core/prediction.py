@@ -18,7 +18,6 @@ from im2im_core.build import Step, build_postprocessing, build_steps
 from im2im_core.bundle import Bundle, load_model
 from im2im_core.errors import ConfigError, DataError, Im2imError
 from im2im_core.image import Image, to_pixel_type
-from im2im_core.run_config import RunConfig
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +78,7 @@ class Predictor:
             overlap=bundle.manifest.overlap if overlap is None else overlap,
             batch=batch,
         )
-        self._patch = training_patch(bundle.config, self.spatial_dims)
+        self._patch = bundle.config.patch_size(self.spatial_dims) or (1,) * self.spatial_dims
         self._steps = build_steps(bundle.config.preprocessing, self.spatial_dims)
 
     @property
@@ -173,12 +172,6 @@ class Predictor:
         inside = tuple(slice(b, b + length) for b, length in zip(before, size, strict=True))
         result: NumpyArray = predicted[0].float().cpu().numpy()[(slice(None), *inside)]
         return result
-
-
-def training_patch(config: RunConfig, spatial_dims: int) -> tuple[int, ...]:
-    """Patch size in training, [Z], Y, X; of whole images, and of other data sets, nothing is known: 1."""
-    patch = getattr(config.dataset.config, "patch_size", None) or 1
-    return (patch,) * spatial_dims if isinstance(patch, int) else tuple(patch)
 
 
 def as_target(result: NumpyArray, bundle: Bundle) -> NumpyArray:

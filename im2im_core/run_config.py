@@ -94,6 +94,11 @@ class RunConfig:
         """Preprocessing works on the target too, so that predictions are not in the units of the target files."""
         return any("target" in (getattr(step.config, "keys", None) or ()) for step in self.preprocessing)
 
+    def patch_size(self, spatial_dims: int) -> tuple[int, ...] | None:
+        """Pixels of a training patch, [Z], Y, X; None: whole images, or a data set that has no such setting."""
+        size = getattr(self.dataset.config, "patch_size", None)
+        return (size,) * spatial_dims if isinstance(size, int) else tuple(size) if size else None
+
     def to_dict(self) -> dict[str, Any]:
         """Sections in the order in which a person thinks of them, as plain JSON types."""
         result: dict[str, Any] = {"seed": self.seed}

@@ -239,8 +239,8 @@ def describe(
                 version=info.version if info else package_version(choice.plugin),
             )
         )
-    patch = getattr(config.dataset.config, "patch_size", None) or DEFAULT_WINDOW[facts.spatial_dims]
-    patch = (patch,) * facts.spatial_dims if isinstance(patch, int) else tuple(patch)
+    least = DEFAULT_WINDOW[facts.spatial_dims]
+    patch = config.patch_size(facts.spatial_dims) or (least,) * facts.spatial_dims
     return BundleManifest(
         core_version=package_version("im2im-core"),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -253,7 +253,7 @@ def describe(
         pixel_size=dict(facts.pixel_size),
         image_dtype=facts.dtype,
         target_dtype=facts.target_dtype,
-        window=tuple(max(size, DEFAULT_WINDOW[facts.spatial_dims]) for size in patch),
+        window=tuple(max(size, least) for size in patch),
         overlap=0.25,
         components=tuple(sources),
         metrics={key: float(value) for key, value in result.metrics.items()},

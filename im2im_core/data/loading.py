@@ -133,10 +133,9 @@ def in_parallel(work: Callable[[int], Any], count: int, workers: int) -> Iterato
     """
     workers = min(workers, count) if sys.platform == "linux" else 0
     context = "fork" if workers else None
+    jobs: Any = _Jobs(work, count)  # having its methods is enough for a data set
     results = iter(
-        DataLoader(
-            _Jobs(work, count), batch_size=None, num_workers=workers, collate_fn=_as_is, multiprocessing_context=context
-        )
+        DataLoader(jobs, batch_size=None, num_workers=workers, collate_fn=_as_is, multiprocessing_context=context)
     )
     try:
         for result in results:

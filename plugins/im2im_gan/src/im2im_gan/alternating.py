@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class _Length:
     max_epochs: int | None
 
 
-class Alternating(pl.LightningModule):  # type: ignore[misc]
+class Alternating(pl.LightningModule, ABC):  # type: ignore[misc]
     """Steps an optimizer of the generators and one of the discriminators, in each batch, or each few batches.
 
     Accumulation and clipping are done here, since Lightning leaves them to models with more than one optimizer.
@@ -37,13 +38,13 @@ class Alternating(pl.LightningModule):  # type: ignore[misc]
         self._accumulate = 1
         self._clip: tuple[float, str | None] | None = None
 
+    @abstractmethod
     def generators(self) -> Sequence[nn.Module]:
         """Trained to deceive."""
-        raise NotImplementedError
 
+    @abstractmethod
     def discriminators(self) -> Sequence[nn.Module]:
         """Trained to tell the difference."""
-        raise NotImplementedError
 
     def configure_steps(
         self, *, accumulate_grad_batches: int, gradient_clip_val: float | None, gradient_clip_algorithm: str | None
