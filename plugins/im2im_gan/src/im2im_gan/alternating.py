@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -66,7 +67,9 @@ class Alternating(pl.LightningModule, ABC):  # type: ignore[misc]
 
     def _length(self) -> _Length:
         steps = self.trainer.estimated_stepping_batches
-        return _Length(-(-steps // self._accumulate), self.trainer.max_epochs)
+        if math.isfinite(steps):
+            steps = math.ceil(steps / self._accumulate)
+        return _Length(steps, self.trainer.max_epochs)
 
     def advance_generators(self, loss: Tensor, batch_idx: int) -> None:
         """Back-propagate, and step once enough batches are accumulated."""
