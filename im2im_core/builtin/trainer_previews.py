@@ -27,7 +27,8 @@ GAP = 6
 class Previews(Callback):  # type: ignore[misc]
     """Writes `previews/epoch-0005.png`, and the same to TensorBoard: image | what the model made of it | target.
 
-    What the model made are the image-like tensors that its validation step returned, in their order.
+    What the model made are the image-like tensors that its validation step returned, in their order. A training that
+    never validates shows a training patch instead.
 
     Args:
         run_dir: folder of the run.
@@ -38,6 +39,7 @@ class Previews(Callback):  # type: ignore[misc]
         self.folder = run_dir / FOLDER
         self.every_n_epochs = every_n_epochs
         self._drawn = -every_n_epochs
+        self._patches: Mapping[str, torch.Tensor] | None = None
 
     def on_validation_batch_end(
         self,
@@ -49,14 +51,39 @@ class Previews(Callback):  # type: ignore[misc]
         dataloader_idx: int = 0,
     ) -> None:
         """Draw the first image of the first batch."""
-        due = trainer.current_epoch - self._drawn >= self.every_n_epochs
-        if batch_idx or trainer.sanity_checking or not due or not trainer.is_global_zero:
+        if batch_idx or trainer.sanity_checking or not self._due(trainer):
             return
-        if not isinstance(outputs, Mapping) or not isinstance(batch, Mapping) or "target" not in batch:
+        if isinstance(outputs, Mapping) and isinstance(batch, Mapping) and "target" in batch:
+            made = [value for value in outputs.values() if isinstance(value, torch.Tensor) and value.ndim >= 4]
+            self._draw(trainer, batch, made)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Keep the first batch of an epoch, in case there is no validation to show."""
+        if batch_idx == 0:
+            self._patches = batch if isinstance(batch, Mapping) and "target" in batch else None
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draw a training patch where no validation image was, or will be."""
+        batch, self._patches = self._patches, None
+        epoch = trainer.current_epoch + 1
+        # A validation would have come before this, and its picture would not be due any more.
+        unseen = epoch % (trainer.check_val_every_n_epoch or 1) == 0 or (
+            epoch == trainer.max_epochs and self._drawn < 0
+        )
+        if batch is None or not unseen or not self._due(trainer):
             return
-        made = [value for value in outputs.values() if isinstance(value, torch.Tensor) and value.ndim >= 4]
-        panels = [_plane(tensor) for tensor in (batch["image"], *made, batch["target"])]
-        picture = montage(panels)
+        pl_module.eval()
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            made = pl_module(batch["image"])
+        pl_module.train()
+        self._draw(trainer, batch, [made])
+
+    def _due(self, trainer: Trainer) -> bool:
+        due: bool = trainer.is_global_zero and trainer.current_epoch - self._drawn >= self.every_n_epochs
+        return due
+
+    def _draw(self, trainer: Trainer, batch: Mapping[str, torch.Tensor], made: list[torch.Tensor]) -> None:
+        picture = montage([_plane(tensor) for tensor in (batch["image"], *made, batch["target"])])
         self._drawn = trainer.current_epoch
         write_bytes(self.folder / f"epoch-{trainer.current_epoch + 1:04d}.png", png(picture))
         for logger in trainer.loggers:

@@ -529,6 +529,25 @@ def test_previews_are_drawn_every_n_epochs(tmp_path: Path) -> None:
     assert len(events.Images("preview")) == 3
 
 
+@pytest.mark.parametrize(
+    ("settings", "validation", "names"),
+    [
+        ({"max_epochs": 3}, False, ["epoch-0001.png", "epoch-0003.png"]),
+        ({"max_epochs": 3, "check_val_every_n_epoch": 5}, True, ["epoch-0003.png"]),
+        ({"max_epochs": 4, "check_val_every_n_epoch": 3}, True, ["epoch-0003.png"]),
+    ],
+    ids=["never validated", "ends before", "validated"],
+)
+def test_a_training_patch_is_shown_where_nothing_is_validated(
+    tmp_path: Path, settings: dict[str, Any], validation: bool, names: list[str]
+) -> None:
+    data = toys.ToyData(validation=validation)
+    result = train(tmp_path / "run", model=Predicting, data=data, preview_every_n_epochs=2, **settings)
+    assert sorted(path.name for path in (tmp_path / "run" / "previews").iterdir()) == names
+    without = train(tmp_path / "without", model=Predicting, data=data, **settings)
+    assert torch.equal(weights(result.model), weights(without.model))
+
+
 def test_a_wrong_brightness_can_be_seen_in_a_preview() -> None:
     target = np.tile(np.linspace(0, 1, 50, dtype=np.float32), (1, 50, 1))
     half = target / 2
