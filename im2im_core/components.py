@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -179,12 +179,15 @@ class Postprocessor(Component):
         tasks: tasks it can serve; empty means all.
         halo: pixels of context that a block needs around itself, from the settings; None: it needs the whole image.
         merges: how results of neighbouring blocks are joined: "crop" (no objects), or "labels" (objects are matched).
+        tune: `tune(config) -> list of settings to try`, each a mapping, on the validation images when a training is
+            over; the best go into the bundle. None: nothing is tried.
     """
 
     kind: ClassVar[str] = "postprocessor"
     tasks: tuple[Task, ...] = ()
     halo: Callable[[Any], int | None] = field(default=lambda config: 0)
     merges: Literal["crop", "labels"] = "crop"
+    tune: Callable[[Any], Sequence[Mapping[str, Any]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -23,6 +23,7 @@ from im2im_core.interfaces import DataFacts, DataSurvey, ReadImage, TrainingResu
 from im2im_core.layers import overlay
 from im2im_core.registry import Registry
 from im2im_core.run_config import task_of
+from im2im_core.tuning import Tuned, tune_postprocessing
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningDataModule, LightningModule
@@ -64,6 +65,7 @@ class FinishedRun:
     result: TrainingResult
     facts: DataFacts
     seconds: float
+    tuned: Tuned | None = None
 
 
 def inspect_data(registry: Registry, config: RunConfig) -> DataFacts:
@@ -207,13 +209,18 @@ def train(
         raise OutputError(
             f"cannot write to '{run_dir}': {error.strerror or error}", "free some space, then --resume"
         ) from error
+    tuned = None if result.interrupted else tune_postprocessing(config, result.model, data, facts.pixel_size)
+    if tuned:
+        config = tuned.config
     seconds = time.monotonic() - started
     bundle = run_dir / "bundle"
     manifest = describe(registry, config, facts, result, seconds)
+    more: dict[str, Any] = {"tuned": tuned.record()} if tuned else {}
     if init_from:
-        manifest = manifest.model_copy(update={"training": {**manifest.training, "init_from": str(init_from.bundle)}})
+        more["init_from"] = str(init_from.bundle)
+    manifest = manifest.model_copy(update={"training": {**manifest.training, **more}})
     save_bundle(bundle, manifest, config, result.model, sample_of(result.model, data))
-    return FinishedRun(run_dir, bundle, result, facts, seconds)
+    return FinishedRun(run_dir, bundle, result, facts, seconds, tuned)
 
 
 def preprocessing_fingerprint(config: RunConfig) -> str:

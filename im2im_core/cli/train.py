@@ -133,6 +133,10 @@ def run_training(
     terminal.print(
         f"trained {finished.result.epochs} epochs in {finished.seconds:.0f} s" + (f": {figures}" if figures else "")
     )
+    if tuned := finished.tuned:
+        chosen = ", ".join(f"{path} {value}" for path, value in tuned.changed.items()) or "all settings kept"
+        gain = f"{tuned.figure} {tuned.before:.3f} -> {tuned.after:.3f}"
+        terminal.print(f"chosen on {tuned.images} validation images: {chosen} ({gain})", highlight=False)
     terminal.print(f"bundle: {finished.bundle}", highlight=False)
     report_run(registry, run_dir)
     return run_dir

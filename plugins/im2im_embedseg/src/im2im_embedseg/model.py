@@ -52,7 +52,9 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
     def _step(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         assert self.loss is not None
         prediction = self(batch["image"])
-        loss: Tensor = self.loss(prediction, batch["target"], costmap=batch.get("costmap"))
+        # Only the data set `instances` knows the centres, and only the loss of this plug-in takes them.
+        centers = {key: batch[key] for key in ("center_image",) if key in batch}
+        loss: Tensor = self.loss(prediction, batch["target"], costmap=batch.get("costmap"), **centers)
         return loss, prediction
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:

@@ -15,6 +15,7 @@ from im2im_embedseg.config import (
 )
 from im2im_embedseg.dataset_declaration import INSTANCES
 from im2im_embedseg.presets import DEFAULTS, NUCLEI_2D
+from im2im_embedseg.thresholds import thresholds
 
 IM2IM_API = 1
 _INSTANCES: Literal["instance-segmentation"] = "instance-segmentation"
@@ -130,6 +131,7 @@ def im2im_postprocessors() -> Iterable[Postprocessor]:
         tasks=(_INSTANCES,),
         halo=lambda config: 128,
         merges="labels",
+        tune=thresholds,
     )
 
 
