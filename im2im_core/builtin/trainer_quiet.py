@@ -21,6 +21,7 @@ _ADVICE = (
     r".*srun. command is available",
     r".*fp16 is not supported on CPU",
     r".*but have no .val_dataloader",
+    r"Total length of .* across ranks is zero",
     r".*Trying to infer the .batch_size",
 )
 

@@ -14,7 +14,14 @@ from im2im_embedseg.config import (
     ResidualUNetConfig,
 )
 from im2im_embedseg.dataset_declaration import INSTANCES
-from im2im_embedseg.presets import DEFAULTS, NUCLEI_2D
+from im2im_embedseg.presets import (
+    DEFAULTS,
+    NUCLEI_2D,
+    NUCLEI_3D,
+    NUCLEI_3D_BRIGHTFIELD,
+    NUCLEI_3D_BRIGHTFIELD_FINETUNE,
+    WORMS_2D,
+)
 from im2im_embedseg.thresholds import thresholds
 
 IM2IM_API = 1
@@ -138,9 +145,15 @@ def im2im_postprocessors() -> Iterable[Postprocessor]:
 @hookimpl
 def im2im_presets() -> Iterable[Preset]:
     """Settings that work for a kind of data."""
-    yield Preset(
-        name="nuclei-2d",
-        summary="Nuclei in 2D fluorescence, trained in a quarter of an hour on a small computer",
-        task=_INSTANCES,
-        settings=NUCLEI_2D,
-    )
+    presets = {
+        "nuclei-2d": ("Nuclei in 2D fluorescence, trained in a quarter of an hour on a small computer", NUCLEI_2D),
+        "worms-2d": ("Long objects that bend and cross, as worms in bright field (BBBC010)", WORMS_2D),
+        "nuclei-3d": ("Nuclei in fluorescence stacks, trained in a quarter of an hour on a small computer", NUCLEI_3D),
+        "nuclei-3d-brightfield": ("Nuclei in bright-field stacks; wants cost maps and time", NUCLEI_3D_BRIGHTFIELD),
+        "nuclei-3d-brightfield-finetune": (
+            "The second stage: few careful targets, from the weights of the first (--init-from)",
+            NUCLEI_3D_BRIGHTFIELD_FINETUNE,
+        ),
+    }
+    for name, (summary, settings) in presets.items():
+        yield Preset(name=name, summary=summary, task=_INSTANCES, settings=settings)
