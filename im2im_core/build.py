@@ -14,6 +14,7 @@ from im2im_core.interfaces import (
     ModelTrainer,
     NetworkBuilder,
     NumpyArray,
+    PostprocessArray,
     ReadImage,
     Sample,
     ScoreArrays,
@@ -138,10 +139,40 @@ def build_trainer(config: RunConfig) -> ModelTrainer:
     return trainer
 
 
+class Postprocessing:
+    """Post-processors in their order, from a prediction (K, [Z], Y, X) to the result.
+
+    Attributes:
+        halo: pixels around a block that they look at, in all; None: one of them needs the whole image.
+        labels: the result are objects, which have to be joined where blocks meet.
+    """
+
+    def __init__(self, steps: Sequence[PostprocessArray], halo: int | None, labels: bool) -> None:
+        self.steps = tuple(steps)
+        self.halo = halo
+        self.labels = labels
+
+    def __call__(self, prediction: NumpyArray) -> NumpyArray:
+        """The result."""
+        for step in self.steps:
+            prediction = step(prediction)
+        return prediction
+
+    def with_scores(self, prediction: NumpyArray) -> tuple[NumpyArray, NumpyArray | None]:
+        """The result, and a score of each label from 1 on where the last step has a method `objects`."""
+        objects = getattr(self.steps[-1], "objects", None) if self.steps else None
+        if objects is None:
+            return self(prediction), None
+        for step in self.steps[:-1]:
+            prediction = step(prediction)
+        labels, scores = objects(prediction)
+        return labels, scores
+
+
 def build_postprocessing(
     config: RunConfig, spatial_dims: int, pixel_size: Mapping[str, float] | None = None
-) -> Callable[[NumpyArray], NumpyArray]:
-    """Post-processors in their order, from a prediction (K, [Z], Y, X) to the result.
+) -> Postprocessing:
+    """Post-processors in their order.
 
     Args:
         config: what is chosen.
@@ -150,13 +181,9 @@ def build_postprocessing(
     """
     available = {"spatial_dims": spatial_dims, "model": config.model.config, "pixel_size": pixel_size or {}}
     steps = [call_factory(choice, **available) for choice in config.postprocessing]
-
-    def postprocess(prediction: NumpyArray) -> NumpyArray:
-        for step in steps:
-            prediction = step(prediction)
-        return prediction
-
-    return postprocess
+    halos = [choice.component.halo(choice.config) for choice in config.postprocessing]
+    labels = any(choice.component.merges == "labels" for choice in config.postprocessing)
+    return Postprocessing(steps, None if None in halos else sum(halos), labels)
 
 
 def build_metrics(choices: Iterable[Choice]) -> dict[str, ScoreArrays]:

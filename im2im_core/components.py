@@ -174,6 +174,8 @@ class Postprocessor(Component):
     """`factory(config, *, spatial_dims) -> callable` from a prediction array (K, [Z], Y, X) to a result array.
 
     The factory may also name `pixel_size` (micrometre per axis letter, of the image at hand; empty when unknown).
+    A callable that finds objects may have a method `objects(prediction) -> (labels, scores)`, with a score for each
+    label from 1 on, which goes into the table of objects.
 
     Attributes:
         tasks: tasks it can serve; empty means all.

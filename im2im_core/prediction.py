@@ -1,55 +1,34 @@
 """`Predictor`: a trained model applied window by window.
 
-The image is read block by block. A block is a whole number of window strides, and is read with a margin around it, so
-the windows of all blocks lie on one common grid, and the block, not the image, sets the memory for the network.
+A small image is read at once. A large one is swept: read, predicted and handed on piece by piece, so that windows and
+blocks, not the image, set the memory.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from im2im_core.build import Step, build_postprocessing, build_steps
+from im2im_core.blocks import BLOCK, Block, columns, cut_blocks, rows_of_blocks, span
+from im2im_core.build import Postprocessing, Step, build_postprocessing, build_steps
 from im2im_core.bundle import Bundle, load_model
 from im2im_core.errors import ConfigError, DataError, Im2imError
 from im2im_core.image import Image, to_pixel_type
+from im2im_core.windows import Region, WindowOptions, sweep
 
 if TYPE_CHECKING:
     import torch
 
 NumpyArray = np.ndarray[Any, Any]
-BLOCK_PIXELS = 2048 * 2048
+# Images of more pixels are predicted piece by piece.
+WHOLE_PIXELS = 4096 * 4096
+# Pixels around a piece that preprocessing sees too.
+CONTEXT = 64
 FIT_PIXELS = 2048 * 2048
 IMAGE_TASKS = ("restoration", "translation", "generation")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowOptions:
-    """How an image is cut for the network.
-
-    Attributes:
-        window: pixels per spatial axis, [Z], Y, X; smaller where the image is smaller.
-        overlap: share by which neighbouring windows overlap, 0 to below 1.
-        batch: windows per forward pass.
-    """
-
-    window: tuple[int, ...]
-    overlap: float = 0.25
-    batch: int = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A piece of the image: where it is read, and which part of that is kept. Spatial axes only."""
-
-    read: tuple[slice, ...]
-    keep: tuple[slice, ...]
-    write: tuple[slice, ...]
 
 
 class Predictor:
@@ -96,14 +75,21 @@ class Predictor:
 
     def finish(self, raw: NumpyArray, image: Image) -> Image:
         """Post-processing: from the blended output (K, [Z], Y, X) to the result."""
+        return self.as_image(as_target(self.postprocessing(image)(raw), self.bundle), image)
+
+    def postprocessing(self, image: Image) -> Postprocessing:
+        """What turns the network's output into the result, for an image with its pixel size."""
         pixel_size = {**self.bundle.manifest.pixel_size, **image.pixel_size}
-        postprocess = build_postprocessing(self.bundle.config, self.spatial_dims, pixel_size)
-        return self.as_image(as_target(postprocess(raw), self.bundle), image)
+        return build_postprocessing(self.bundle.config, self.spatial_dims, pixel_size)
 
     def as_image(self, result: NumpyArray, image: Image) -> Image:
         """Give a result, ([K], [Z], Y, X), the axes and the pixel size of the image that it was made from."""
         spatial = "ZYX"[-self.spatial_dims :]
         return image.with_data(result, spatial if result.ndim == self.spatial_dims else "C" + spatial)
+
+    def is_large(self, image: Image) -> bool:
+        """Whether it is predicted piece by piece."""
+        return math.prod(image.channels_first(self.spatial_dims).shape[1:]) > WHOLE_PIXELS
 
     def raw(
         self,
@@ -116,30 +102,98 @@ class Predictor:
 
         Args:
             image: what to predict from.
-            progress: told the share of blocks done.
+            progress: told the share of the image done.
             forward: what is applied to a batch of windows; None: the model.
         """
         source = image.channels_first(self.spatial_dims)
         self._check(source)
         steps = fit_steps(self._steps, source)
-        window = tuple(min(w, n) for w, n in zip(self.options.window, source.shape[1:], strict=True))
-        blocks = list(split_blocks(source.shape[1:], window, self.options.overlap))
-        output: NumpyArray | None = None
-        for index, block in enumerate(blocks):
-            data = _read(source, block)
-            if not np.isfinite(data).all():
-                raise DataError("the image holds NaN or infinite pixels", "replace them before prediction")
-            sample: dict[str, Any] = {"image": data}
-            for step in steps:
-                sample = step(sample)
-            predicted = self._infer(np.asarray(sample["image"], np.float32), forward or self.model)
-            if output is None:
-                output = np.empty((predicted.shape[0], *source.shape[1:]), np.float32)
-            output[(slice(None), *block.write)] = predicted[(slice(None), *block.keep)]
+        shape = source.shape[1:]
+        if math.prod(shape) <= WHOLE_PIXELS:
+            output = self._infer(_prepared(source, tuple(slice(0, n) for n in shape), steps), forward or self.model)
             if progress:
-                progress((index + 1) / len(blocks))
-        assert output is not None
+                progress(1.0)
+            return output
+        output = np.empty((self.out_channels, *shape), np.float32)
+        everything = tuple(slice(0, n) for n in shape[1:])
+        for first, band in self._bands(source, steps, everything, forward or self.model):
+            output[:, first : first + band.shape[1]] = band
+            if progress:
+                progress((first + band.shape[1]) / shape[0])
         return output
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the network's output."""
+        return int(np.load(self.bundle.path / "sample_output.npy", mmap_mode="r", allow_pickle=False).shape[0])
+
+    def blocks(
+        self, image: Image, halo: int, block: tuple[int, ...] | None = None
+    ) -> Iterator[tuple[Block, NumpyArray]]:
+        """The blended output of the network block by block; each window of the image is computed once.
+
+        Only where an image is too wide for one column of blocks, windows at the borders of columns are computed twice.
+
+        Args:
+            image: what to predict from.
+            halo: pixels around each block.
+            block: pixels of a block, [Z], Y, X.
+
+        Yields:
+            A block, and the output (K, [Z], Y, X) of the block and its halo.
+        """
+        source = image.channels_first(self.spatial_dims)
+        self._check(source)
+        steps = fit_steps(self._steps, source)
+        size = block or BLOCK[self.spatial_dims]
+        rows = size[0] + 2 * halo + self.options.window[0]
+        for group in columns(cut_blocks(source.shape[1:], size, halo), 4 * self.out_channels * rows):
+            column = tuple(span(group, lambda each: each.read, axis) for axis in range(1, self.spatial_dims))
+            bands = self._bands(source, steps, column, self.model)
+            yield from rows_of_blocks(bands, group, tuple(part.start for part in column))
+
+    def _bands(
+        self,
+        source: Image,
+        steps: Sequence[Step],
+        column: Region,
+        forward: Callable[[torch.Tensor], torch.Tensor],
+    ) -> Iterator[tuple[int, NumpyArray]]:
+        """First row and output (K, rows, ...) of a column, band after band."""
+        shape = source.shape[1:]
+        before, after = self._continuation(shape)
+        padded = tuple(b + n + a for b, n, a in zip(before, shape, after, strict=True))
+        options = WindowOptions(
+            window=tuple(min(w, n) for w, n in zip(self.options.window, padded, strict=True)),
+            overlap=self.options.overlap,
+            batch=self.options.batch,
+        )
+
+        def read(region: Region) -> NumpyArray:
+            # Axes that are continued are shorter than a patch: they are read whole.
+            whole = [bool(b or a) for b, a in zip(before, after, strict=True)]
+            inside = tuple(slice(0, n) if w else part for part, n, w in zip(region, shape, whole, strict=True))
+            data = _prepared(source, inside, steps)
+            data = np.pad(data, [(0, 0), *zip(before, after, strict=True)], mode="symmetric")
+            return data[(slice(None), *(p if w else slice(None) for p, w in zip(region, whole, strict=True)))]
+
+        moved = tuple(slice(p.start + b, p.stop + b) for p, b in zip(column, before[1:], strict=True))
+        for first, band in sweep(lambda windows: self._forward(windows, forward), read, padded, options, moved):
+            start, stop = max(first, before[0]), min(first + band.shape[1], before[0] + shape[0])
+            if stop > start:
+                yield start - before[0], band[:, start - first : stop - first]
+
+    def _forward(self, windows: NumpyArray, forward: Callable[[torch.Tensor], torch.Tensor]) -> NumpyArray:
+        import torch
+
+        with torch.inference_mode():
+            predicted: NumpyArray = forward(torch.from_numpy(windows).to(self.device)).float().cpu().numpy()
+        return predicted
+
+    def _continuation(self, size: tuple[int, ...]) -> tuple[list[int], list[int]]:
+        """Pixels to add before and after: what is smaller than a patch is continued by reflection, as in training."""
+        added = [max(0, least - length) for least, length in zip(self._patch, size, strict=True)]
+        return [width // 2 for width in added], [width - width // 2 for width in added]
 
     def _check(self, source: Image) -> None:
         expected = self.bundle.manifest.in_channels
@@ -156,10 +210,8 @@ class Predictor:
         from monai.inferers import sliding_window_inference
 
         size = data.shape[1:]
-        # What is smaller than a training patch was continued by reflection in training, so it is here.
-        added = [max(0, least - length) for least, length in zip(self._patch, size, strict=True)]
-        before = [width // 2 for width in added]
-        data = np.pad(data, [(0, 0), *((b, w - b) for b, w in zip(before, added, strict=True))], mode="symmetric")
+        before, after = self._continuation(size)
+        data = np.pad(data, [(0, 0), *zip(before, after, strict=True)], mode="symmetric")
         window = tuple(min(w, n) for w, n in zip(self.options.window, data.shape[1:], strict=True))
         tensor = torch.from_numpy(np.ascontiguousarray(data))[None].to(self.device)
         with torch.inference_mode():
@@ -187,10 +239,27 @@ def as_target(result: NumpyArray, bundle: Bundle) -> NumpyArray:
     return to_pixel_type(result, bundle.manifest.target_dtype)
 
 
-def _read(source: Image, block: Block) -> NumpyArray:
-    """Decode a block. Only now does a lazy reader find out that its file is damaged further in."""
+def _prepared(source: Image, region: Region, steps: Sequence[Step]) -> NumpyArray:
+    """Preprocessed pixels (C, [Z], Y, X) of a region, seen with some context around it."""
+    shape = source.shape[1:]
+    around = tuple(
+        slice(max(0, p.start - CONTEXT), min(n, p.stop + CONTEXT)) for p, n in zip(region, shape, strict=True)
+    )
+    data = _read(source, around)
+    if not np.isfinite(data).all():
+        raise DataError("the image holds NaN or infinite pixels", "replace them before prediction")
+    sample: dict[str, Any] = {"image": data}
+    for step in steps:
+        sample = step(sample)
+    inside = tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(region, around, strict=True))
+    prepared: NumpyArray = np.asarray(sample["image"], np.float32)[(slice(None), *inside)]
+    return prepared
+
+
+def _read(source: Image, region: Region) -> NumpyArray:
+    """Decode a region. Only now does a lazy reader find out that its file is damaged further in."""
     try:
-        return np.asarray(source.data[(slice(None), *block.read)]).astype(np.float32)
+        return np.asarray(source.data[(slice(None), *region)]).astype(np.float32)
     except Im2imError:
         raise
     except Exception as error:
@@ -224,31 +293,6 @@ def _some_pixels(source: Image, steps: Sequence[Step]) -> Image:
     for step in steps:
         sample = step(sample)
     return source.with_data(np.asarray(sample["image"]))
-
-
-def split_blocks(shape: tuple[int, ...], window: tuple[int, ...], overlap: float) -> Iterator[Block]:
-    """Cut an image into blocks whose windows lie on one grid.
-
-    The margin is a whole number of strides and at least a window, so a kept pixel sees the same windows as it would in
-    the whole image, except where the last window of an axis is moved inwards at the image's own border.
-    """
-    strides = [max(1, int(w * (1 - overlap))) for w in window]
-    side = BLOCK_PIXELS ** (1 / len(shape))
-    per_axis = []
-    for length, size, stride in zip(shape, window, strides, strict=True):
-        core = max(1, round(side / stride)) * stride
-        margin = -(-size // stride) * stride
-        if length <= core + margin:
-            per_axis.append([(slice(0, length), slice(0, length), slice(0, length))])
-            continue
-        pieces = []
-        for start in range(0, length, core):
-            stop = min(start + core, length)
-            first, last = max(0, start - margin), min(length, stop + margin)
-            pieces.append((slice(first, last), slice(start - first, stop - first), slice(start, stop)))
-        per_axis.append(pieces)
-    for combination in product(*per_axis):
-        yield Block(*(tuple(part[i] for part in combination) for i in range(3)))
 
 
 def _device(name: str) -> torch.device:

@@ -64,6 +64,16 @@ def predict(
         float,
         typer.Option("--strength", min=0, max=1, help="Of a perturbation, in shares of the image's contrast."),
     ] = 0.1,
+    objects: Annotated[
+        bool,
+        typer.Option(
+            "--objects/--no-objects", help="Of instance segmentation: a table of the objects as objects/NAME.csv."
+        ),
+    ] = True,
+    raw: Annotated[
+        bool,
+        typer.Option("--raw", help="Also write the network's output, before post-processing, into network-output/."),
+    ] = False,
 ) -> None:
     """Apply a trained model to images."""
     from im2im_core.registry import Registry
@@ -87,6 +97,8 @@ def predict(
         direction=direction,
         ensemble=ensemble or (),
         sampling=sampling,
+        objects=objects,
+        raw=raw,
     )
     report_failures(failed)
 
@@ -105,15 +117,18 @@ def run_prediction(
     direction: str | None = None,
     ensemble: Sequence[Path] = (),
     sampling: Sampling | None = None,
+    objects: bool = True,
+    raw: bool = False,
 ) -> list[tuple[Path, Im2imError]]:
     """Predict every image; returns those that could not be."""
     from im2im_core.bundle import open_bundle
-    from im2im_core.cli.console import console, track
+    from im2im_core.cli.console import console
     from im2im_core.direction import in_direction
     from im2im_core.errors import Im2imError
     from im2im_core.files import check_writable
     from im2im_core.formats import image_loader, image_writer, known_suffixes
     from im2im_core.layouts import find_images
+    from im2im_core.progress import shares
 
     opened, *others = [open_bundle(path, registry) for path in (bundle, *ensemble)]
     if direction is not None:
@@ -123,6 +138,7 @@ def run_prediction(
     writer = image_writer(registry, Path(f"result{suffix}"))
     check_writable(out)
 
+    from im2im_core.cli.result_files import ResultFiles
     from im2im_core.cli.uncertainty import write_maps
     from im2im_core.prediction import Predictor
     from im2im_core.uncertainty import check_sampling, predict_uncertain
@@ -136,9 +152,13 @@ def run_prediction(
     load = image_loader(registry, opened.config.reader)
     failed: list[tuple[Path, Im2imError]] = []
     values = values_table(opened.manifest.task, out)
-    with values or nullcontext():
-        for stem, path in track(found, "predicting", len(found)):
+    files = ResultFiles(out, suffix, writer, objects, raw)
+    with values or nullcontext(), shares("predicting", len(found)) as progress:
+        for stem, path in progress.each(found):
             try:
+                if sampling is None and not values:
+                    files.predict(predictors[0], load(path), stem, progress.part)
+                    continue
                 maps: Mapping[str, Image] = {}
                 if sampling is None:
                     result = predictors[0].predict(load(path))

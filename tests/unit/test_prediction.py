@@ -15,7 +15,7 @@ from toy_model import toy_bundle
 from im2im_core import ConfigError, DataError, Image
 from im2im_core import prediction as prediction_module
 from im2im_core.bundle import open_bundle
-from im2im_core.prediction import Predictor, fit_steps, split_blocks
+from im2im_core.prediction import Predictor, fit_steps
 
 
 @pytest.fixture(scope="module")
@@ -48,29 +48,6 @@ def whole(predictor: Predictor, source: Image) -> Any:
         return predictor.model(data)[0].numpy()
 
 
-@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.9])
-@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (33, 64), (100, 100), (257, 129), (5, 40, 70)])
-@pytest.mark.parametrize("pixels", [64, 1000, 2048 * 2048])
-def test_blocks_cover_every_pixel_exactly_once(
-    shape: tuple[int, ...], overlap: float, pixels: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prediction_module, "BLOCK_PIXELS", pixels)
-    window = tuple(min(16, n) for n in shape)
-    covered = np.zeros(shape, int)
-    positions = np.arange(covered.size).reshape(shape)
-    for block in split_blocks(shape, window, overlap):
-        assert all(0 <= part.start < part.stop <= n for part, n in zip(block.read, shape, strict=True))
-        covered[block.write] += 1
-        np.testing.assert_array_equal(positions[block.read][block.keep], positions[block.write])
-    assert (covered == 1).all()
-
-
-def test_small_images_are_one_block_and_large_ones_several(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prediction_module, "BLOCK_PIXELS", 32 * 32)
-    assert len(list(split_blocks((40, 40), (16, 16), 0.25))) == 1
-    assert len(list(split_blocks((200, 40), (16, 16), 0.25))) > 1
-
-
 @pytest.mark.parametrize(
     ("name", "shape", "axes"),
     [("2d", (150, 97), "YX"), ("two", (2, 80, 131), "CYX"), ("3d", (20, 45, 50), "ZYX")],
@@ -87,7 +64,7 @@ def test_cutting_into_blocks_changes_nothing(
     predictor = Predictor(bundles[name], device="cpu", overlap=overlap)
     source = image(*shape, axes=axes)
     at_once = predictor.raw(source)
-    monkeypatch.setattr(prediction_module, "BLOCK_PIXELS", 24**predictor.spatial_dims)
+    monkeypatch.setattr(prediction_module, "WHOLE_PIXELS", 24**predictor.spatial_dims)
     parts: list[float] = []
     in_blocks = predictor.raw(source, parts.append)
     assert len(parts) > 2
@@ -169,12 +146,13 @@ def test_only_asked_for_regions_are_read(bundles: dict[str, Any], monkeypatch: p
             largest = max(largest, int(np.prod(self.shape)))
             return np.asarray(self.data)
 
-    monkeypatch.setattr(prediction_module, "BLOCK_PIXELS", 32 * 32)
+    monkeypatch.setattr(prediction_module, "WHOLE_PIXELS", 32 * 32)
     data = da.from_array(np.random.default_rng(0).random((300, 200)).astype(np.float32), chunks=(20, 20))
     source = Image(Watched(data.map_blocks(chunk)), "YX", {}, ())
     result = Predictor(bundles["2d"], device="cpu").raw(source)
     assert result.shape == (1, 300, 200)
-    assert 0 < largest <= (32 + 4 * 16) ** 2
+    # One row of windows and the context of preprocessing.
+    assert 0 < largest <= (16 + 2 * prediction_module.CONTEXT) * 200
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -227,7 +205,7 @@ def test_statistics_of_the_preprocessing_come_from_the_whole_image(
     predictor = Predictor(open_bundle(tmp_path / "bundle", registry), device="cpu")
     ramp = Image(np.linspace(0, 1000, 120 * 120).reshape(120, 120).astype(np.float32), "YX", {}, ())
     at_once = predictor.raw(ramp)
-    monkeypatch.setattr(prediction_module, "BLOCK_PIXELS", 24 * 24)
+    monkeypatch.setattr(prediction_module, "WHOLE_PIXELS", 24 * 24)
     np.testing.assert_allclose(predictor.raw(ramp), at_once, atol=1e-5)
 
 

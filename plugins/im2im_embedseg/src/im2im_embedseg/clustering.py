@@ -30,7 +30,13 @@ _CELLS_PER_PIXEL = 2
 _SAMPLED = 1 << 16
 
 
-def cluster(
+def cluster(prediction: Array, **settings: Any) -> Array:
+    """Labels alone; arguments and errors are those of `cluster_objects`."""
+    labels: Array = cluster_objects(prediction, **settings)[0]
+    return labels
+
+
+def cluster_objects(
     prediction: Array,
     *,
     grid: Sequence[int],
@@ -41,8 +47,8 @@ def cluster(
     min_unclustered_sum: int = 0,
     min_object_size: int = 36,
     foreground_threshold: float = 0.5,
-) -> Array:
-    """Turn a prediction into labels.
+) -> tuple[Array, Array]:
+    """Turn a prediction into labels, with a score for each.
 
     Args:
         prediction: (D + n_sigma + 1, [Z], Y, X), raw network output: offsets x, y[, z] before tanh, sigmas, seed before
@@ -59,7 +65,7 @@ def cluster(
 
     Returns:
         ([Z], Y, X) labels 1, 2, ... in the order of acceptance, 0 = background; uint16, or uint32 where there are more
-        than 65535 objects.
+        than 65535 objects; and of each label the seed value of the pixel that founded it, float32.
 
     Raises:
         ValueError: NaN in the prediction, or arguments that do not fit together.
@@ -78,17 +84,17 @@ def cluster(
     torch.sigmoid_(torch.from_numpy(seed))
     candidates = np.flatnonzero(seed > np.float64(foreground_threshold))
     if len(candidates) <= max(min_mask_sum, 0):
-        return np.zeros(shape, np.uint16)
+        return np.zeros(shape, np.uint16), np.zeros(0, np.float32)
     position = _positions(channels[:dims], candidates, shape, spacing(grid, pixel))
     sigmas = [channels[dims + channel][candidates] for channel in range(n_sigma)] * (dims // n_sigma)
     low, size, number = _cells(position, sigmas)
     starts, rank, placed = _sort_into_cells(_three(position), low, size, number)
     founders = _by_falling_seed(seed[candidates], seed_threshold)
     bins, least = (starts, low, size, number), (min_object_size, min_unclustered_sum)
-    found = _grow(founders, rank, bins, placed, _three(sigmas), least)
-    labels = np.zeros(seed.size, np.uint16 if found.max() < 2**16 else np.uint32)
+    found, accepted = _grow(founders, rank, bins, placed, _three(sigmas), least)
+    labels = np.zeros(seed.size, np.uint16 if len(accepted) < 2**16 else np.uint32)
     labels[candidates] = found[rank]
-    return labels.reshape(shape)
+    return labels.reshape(shape), seed[candidates[accepted]]
 
 
 def _positions(
@@ -193,8 +199,8 @@ def _grow(
     placed: tuple[Array, Array, Array],
     sigmas: tuple[Array, Array, Array],
     least: tuple[int, int],
-) -> Array:
-    """Labels of the candidates, in the order of `placed`."""
+) -> tuple[Array, Array]:
+    """Labels of the candidates, in the order of `placed`, and the founder of each label."""
     starts, low, size, number = bins
     min_object_size, min_unclustered_sum = least
     x, y, z = placed
@@ -203,6 +209,7 @@ def _grow(
     clustered = np.zeros(len(x), np.bool_)
     members = np.empty(len(x), np.int32)
     middle, first, last = np.zeros(3), np.zeros(3, np.int64), np.zeros(3, np.int64)
+    accepted_founders = np.empty(len(founders), np.int64)
     left, label = len(x), 0
     for founder in founders:
         seed = rank[founder]
@@ -237,10 +244,12 @@ def _grow(
                         count += 1
                         free += not clustered[place]
         accepted = count > min_object_size and 2 * free > count
-        label += accepted
+        if accepted:
+            accepted_founders[label] = founder
+            label += 1
         for place in members[:count]:
             clustered[place] = True
             if accepted:
                 labels[place] = label
         left -= free
-    return labels
+    return labels, accepted_founders[:label]

@@ -89,6 +89,12 @@ class ClusteringConfig(ComponentConfig):
         default=0, ge=0, description="With no more foreground pixels than this, the result is empty."
     )
     min_unclustered_sum: int = Field(default=0, ge=0, description="Stop when no more pixels than this are left over.")
+    halo: int = Field(
+        default=128,
+        ge=0,
+        description="Of large images, clustered block by block: pixels looked at around a block; objects that "
+        "reach further over its border may be cut.",
+    )
     tune: bool = Field(
         default=True,
         description="Choose both thresholds on the validation images when a training is over; those here win a tie.",

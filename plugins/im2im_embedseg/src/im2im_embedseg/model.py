@@ -39,6 +39,11 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
         self._optimizer, self._scheduler = optimizer, scheduler
         steps = spacing(config.grid_per_axis(spatial_dims), config.extent_per_axis(spatial_dims))
         gain, start = output_units(spatial_dims, n_sigma, steps, config.initial_radius)
+        axes = "xyz"[:spatial_dims]
+        sigmas = (
+            [f"sigma-{axis}" for axis in axes] if n_sigma == spatial_dims else [f"sigma-{i}" for i in range(n_sigma)]
+        )
+        self.output_names = (*(f"offset-{axis}" for axis in axes), *sigmas, "seed")
         # Constants and no parameters: any network may be used, whatever its last layer is.
         self.register_buffer("gain", gain, persistent=False)
         self.register_buffer("start", start, persistent=False)

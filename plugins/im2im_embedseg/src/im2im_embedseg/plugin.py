@@ -136,7 +136,7 @@ def im2im_postprocessors() -> Iterable[Postprocessor]:
         config=ClusteringConfig,
         factory=_clustering,
         tasks=(_INSTANCES,),
-        halo=lambda config: 128,
+        halo=lambda config: config.halo,
         merges="labels",
         tune=thresholds,
     )

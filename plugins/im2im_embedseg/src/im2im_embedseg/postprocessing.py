@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
+from numpy.typing import NDArray
 
 from im2im_core import DataError
-from im2im_embedseg.clustering import cluster
+from im2im_embedseg.clustering import cluster_objects
 from im2im_embedseg.config import ClusteringConfig
+
+Array: TypeAlias = NDArray[Any]
 
 
 class Clustering:
@@ -23,12 +25,20 @@ class Clustering:
         grid: tuple[int, ...],
         pixel: tuple[float, ...],
     ) -> None:
-        self.settings: dict[str, Any] = config.model_dump(exclude={"tune"})
+        self.settings: dict[str, Any] = config.model_dump(exclude={"tune", "halo"})
         self.geometry: dict[str, Any] = {"n_sigma": n_sigma, "grid": grid, "pixel": pixel}
 
-    def __call__(self, prediction: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def __call__(self, prediction: Array) -> Array:
         """Labels of one image."""
+        return self.objects(prediction)[0]
+
+    def objects(self, prediction: Array) -> tuple[Array, Array]:
+        """Labels of one image, and of each object the seed value of the pixel that founded it, 0 to 1.
+
+        Raises:
+            DataError: NaN in the prediction.
+        """
         try:
-            return cluster(prediction, **self.geometry, **self.settings)
+            return cluster_objects(prediction, **self.geometry, **self.settings)
         except ValueError as error:
             raise DataError(str(error), "train the model that made it with a lower learning rate") from error

@@ -104,7 +104,7 @@ NUCLEI_3D: Mapping[str, Any] = {
     ],
     "optimizer": {**DEFAULTS["optimizer"], "lr": 3e-3, "weight_decay": 1e-2},
     "trainer": {**DEFAULTS["trainer"], "max_epochs": 13, "check_val_every_n_epoch": 2},
-    "postprocessing": [{"name": "embedseg-clustering", "min_object_size": 100}],
+    "postprocessing": [{"name": "embedseg-clustering", "min_object_size": 100, "halo": 48}],
 }
 
 # In transmitted light a nucleus is known by what surrounds it, and contrast changes with focus. Targets come from a

@@ -1,0 +1,140 @@
+"""A large image cut into blocks for post-processing, each with a halo of its neighbours' pixels around it."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+NumpyArray = np.ndarray[Any, Any]
+Region = tuple[slice, ...]
+# Pixels of a block along [Z], Y, X. Flat, since memory holds whole rows of blocks of a 2D image.
+BLOCK = {2: (1024, 2048), 3: (128, 256, 256)}
+# Bytes of prediction that may wait for post-processing.
+COLUMN_BYTES = 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A piece of the image.
+
+    Attributes:
+        index: place in the grid of blocks.
+        core: pixels that are this block's own; the cores tile the image.
+        read: the core and the halo around it, cut off at the image's border.
+    """
+
+    index: tuple[int, ...]
+    core: Region
+    read: Region
+
+    @property
+    def inner(self) -> Region:
+        """The core, counted from the first pixel of `read`."""
+        return tuple(slice(c.start - r.start, c.stop - r.start) for c, r in zip(self.core, self.read, strict=True))
+
+    @property
+    def start(self) -> tuple[int, ...]:
+        """First pixel of the core."""
+        return tuple(part.start for part in self.core)
+
+
+def cut_blocks(shape: tuple[int, ...], size: tuple[int, ...], halo: int) -> list[Block]:
+    """All blocks of an image, the last axis fastest.
+
+    Args:
+        shape: of the image, [Z], Y, X.
+        size: of a core.
+        halo: pixels around it.
+    """
+    axes = [
+        [
+            (slice(start, min(start + step, n)), slice(max(0, start - halo), min(start + step + halo, n)))
+            for start in range(0, n, step)
+        ]
+        for n, step in zip(shape, size, strict=True)
+    ]
+    blocks = []
+    for index in product(*(range(len(axis)) for axis in axes)):
+        pieces = [axis[i] for axis, i in zip(axes, index, strict=True)]
+        blocks.append(Block(index, tuple(core for core, _ in pieces), tuple(read for _, read in pieces)))
+    return blocks
+
+
+def columns(blocks: Sequence[Block], bytes_per_pixel: int, limit: int | None = None) -> list[list[Block]]:
+    """Blocks that are swept together along the first axis: as many side by side as memory allows.
+
+    Args:
+        blocks: all of them.
+        bytes_per_pixel: of prediction that wait, for each pixel of the other axes.
+        limit: bytes that a column may take; None: COLUMN_BYTES.
+    """
+    limit = limit or COLUMN_BYTES
+    groups = [list(blocks)]
+    while True:
+        wide = [group for group in groups if _face(group) * bytes_per_pixel > limit and _divisible(group)]
+        if not wide:
+            return groups
+        groups = [half for group in groups for half in (_halves(group) if group in wide else [group])]
+
+
+def rows_of_blocks(
+    bands: Iterator[tuple[int, NumpyArray]], blocks: Sequence[Block], origin: tuple[int, ...]
+) -> Iterator[tuple[Block, NumpyArray]]:
+    """Hand out each block's prediction as soon as the bands have reached its end.
+
+    Args:
+        bands: first row and prediction (K, rows, ...) of a column.
+        blocks: those of the column.
+        origin: first pixel of the column along the axes but the first.
+
+    Yields:
+        Block, and prediction (K, ...) of its `read`.
+    """
+    waiting = deque(sorted(blocks, key=lambda block: block.index))
+    held: deque[tuple[int, NumpyArray]] = deque()
+    for first, band in bands:
+        held.append((first, band))
+        while waiting and waiting[0].read[0].stop <= first + band.shape[1]:
+            block = waiting.popleft()
+            yield block, _gathered(held, block.read, origin)
+            needed = waiting[0].read[0].start if waiting else first + band.shape[1]
+            while held and held[0][0] + held[0][1].shape[1] <= needed:
+                held.popleft()
+
+
+def _gathered(held: deque[tuple[int, NumpyArray]], read: Region, origin: tuple[int, ...]) -> NumpyArray:
+    across = tuple(slice(part.start - o, part.stop - o) for part, o in zip(read[1:], origin, strict=True))
+    pieces = []
+    for first, band in held:
+        rows = slice(max(0, read[0].start - first), max(0, min(band.shape[1], read[0].stop - first)))
+        if rows.stop > rows.start:
+            pieces.append(band[(slice(None), rows, *across)])
+    return np.concatenate(pieces, axis=1)
+
+
+def span(blocks: Sequence[Block], part: Callable[[Block], Region], axis: int) -> slice:
+    """From the first to the last pixel along an axis."""
+    return slice(min(part(b)[axis].start for b in blocks), max(part(b)[axis].stop for b in blocks))
+
+
+def _face(blocks: Sequence[Block]) -> int:
+    spans = [span(blocks, lambda block: block.read, axis) for axis in range(1, len(blocks[0].read))]
+    return math.prod(part.stop - part.start for part in spans)
+
+
+def _divisible(blocks: Sequence[Block]) -> bool:
+    return len({block.index[1:] for block in blocks}) > 1
+
+
+def _halves(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Two columns of half the blocks along the axis that has most of them."""
+    counts = [len({block.index[axis] for block in blocks}) for axis in range(len(blocks[0].index))]
+    axis = max(range(1, len(counts)), key=lambda a: counts[a])
+    middle = min(block.index[axis] for block in blocks) + counts[axis] // 2
+    return [[b for b in blocks if b.index[axis] < middle], [b for b in blocks if b.index[axis] >= middle]]

@@ -1,0 +1,100 @@
+"""The sweep of windows: the same as MONAI's sliding window, with each window computed once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from monai.inferers import sliding_window_inference
+
+from im2im_core.windows import WindowOptions, sweep, touching, window_starts
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "overlap"), [(100, 16, 0.25), (16, 16, 0.5), (17, 16, 0.0), (257, 32, 0.9)]
+)
+def test_windows_cover_an_axis(length: int, window: int, overlap: float) -> None:
+    starts = window_starts(length, window, overlap)
+    covered = np.zeros(length, int)
+    for start in starts:
+        assert 0 <= start <= length - window
+        covered[start : start + window] += 1
+    assert (covered > 0).all()
+    assert starts == sorted(set(starts))
+
+
+def test_windows_that_touch_a_part() -> None:
+    assert touching([0, 12, 24, 36], 16, slice(16, 24)) == [12]
+    assert touching([0, 12, 24, 36], 16, slice(15, 25)) == [0, 12, 24]
+
+
+def network(windows: Any) -> Any:
+    """Differs from window to window as a network with zero padding does: two channels."""
+    weight = torch.linspace(-1, 1, 2 * 9).reshape(2, 1, 3, 3)
+    if windows.ndim == 5:
+        weight = weight[:, :, None].repeat(1, 1, 3, 1, 1)
+        return torch.nn.functional.conv3d(windows, weight, padding=1)
+    return torch.nn.functional.conv2d(windows, weight, padding=1)
+
+
+@pytest.mark.parametrize(
+    ("shape", "window", "overlap"),
+    [
+        ((70, 90), (16, 16), 0.25),
+        ((64, 33), (16, 32), 0.5),
+        ((16, 40), (16, 16), 0.6),
+        ((20, 30, 25), (8, 16, 16), 0.25),
+    ],
+)
+def test_equal_to_the_sliding_window_of_monai(shape: tuple[int, ...], window: tuple[int, ...], overlap: float) -> None:
+    image = np.random.default_rng(0).random((1, *shape)).astype(np.float32)
+    asked = 0
+
+    def infer(windows: Any) -> Any:
+        nonlocal asked
+        asked += len(windows)
+        return network(torch.from_numpy(windows)).numpy()
+
+    everything = tuple(slice(0, n) for n in shape[1:])
+    options = WindowOptions(window=window, overlap=overlap, batch=3)
+    found = np.full((2, *shape), np.nan, np.float32)
+    next_row = 0
+    for first, band in sweep(infer, lambda region: image[(slice(None), *region)], shape, options, everything):
+        assert first == next_row
+        next_row = first + band.shape[1]
+        found[:, first:next_row] = band
+    expected = sliding_window_inference(
+        torch.from_numpy(image)[None], window, 3, network, overlap=overlap, mode="gaussian"
+    )[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert next_row == shape[0]
+    count = np.prod([len(window_starts(n, w, overlap)) for n, w in zip(shape, window, strict=True)])
+    assert asked == count
+
+
+def test_a_column_is_a_cut_of_the_whole() -> None:
+    image = np.random.default_rng(0).random((1, 60, 100)).astype(np.float32)
+
+    def column(part: slice) -> Any:
+        bands = sweep(
+            lambda windows: network(torch.from_numpy(windows)).numpy(),
+            lambda region: image[(slice(None), *region)],
+            (60, 100),
+            WindowOptions(window=(16, 16)),
+            (part,),
+        )
+        return np.concatenate([band for _, band in bands], axis=1)
+
+    np.testing.assert_allclose(column(slice(30, 51)), column(slice(0, 100))[:, :, 30:51], atol=1e-6)
+
+
+def test_an_error_of_the_reader_comes_through() -> None:
+    def read(region: Any) -> Any:
+        if region[0].start:
+            raise OSError("no more pixels")
+        return np.zeros((1, 16, 16), np.float32)
+
+    with pytest.raises(OSError, match="no more pixels"):
+        list(sweep(lambda w: w, read, (64, 16), WindowOptions(window=(16, 16)), (slice(0, 16),)))
