@@ -38,7 +38,7 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
         self.network = network(in_channels, spatial_dims + n_sigma + 1)
         self._optimizer, self._scheduler = optimizer, scheduler
         steps = spacing(config.grid_per_axis(spatial_dims), config.extent_per_axis(spatial_dims))
-        gain, start = output_units(spatial_dims, n_sigma, steps, config.initial_radius)
+        gain, start = output_units(spatial_dims, n_sigma, steps, config.radius_per_axis(spatial_dims))
         # Constants and no parameters: any network may be used, whatever its last layer is.
         self.register_buffer("gain", gain, persistent=False)
         self.register_buffer("start", start, persistent=False)
@@ -76,7 +76,7 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
         return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer, self.trainer)}
 
 
-def output_units(dims: int, n_sigma: int, steps: Sequence[float], radius: float) -> tuple[Tensor, Tensor]:
+def output_units(dims: int, n_sigma: int, steps: Sequence[float], radius: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Factor and summand that bring the outputs of an untrained network, which are about 1, to the scale of objects.
 
     An offset of 1 becomes one radius; a sigma of 0 becomes the bandwidth at which phi is one half at the radius, and
@@ -87,14 +87,14 @@ def output_units(dims: int, n_sigma: int, steps: Sequence[float], radius: float)
         dims: 2 or 3.
         n_sigma: bandwidth channels.
         steps: spacing per axis, ([Z], Y, X).
-        radius: of typical objects, in pixels.
+        radius: of typical objects, in pixels, ([Z], Y, X).
 
     Returns:
         Both (1, D + n_sigma + 1, 1, ...).
     """
-    lengths = torch.tensor([radius * step for step in reversed(steps)], dtype=torch.float32)
-    gain = torch.cat([lengths, torch.full((n_sigma,), 0.1), torch.ones(1)])
+    lengths = [pixels * step for pixels, step in zip(reversed(radius), reversed(steps), strict=True)]
+    gain = torch.cat([torch.tensor(lengths), torch.full((n_sigma,), 0.1), torch.ones(1)])
     start = torch.zeros(dims + n_sigma + 1)
-    start[dims : dims + n_sigma] = torch.log(math.log(2) / lengths[:n_sigma] ** 2) / 10
+    start[dims : dims + n_sigma] = torch.log(math.log(2) / torch.tensor(lengths)[:n_sigma] ** 2) / 10
     shape = (1, -1, *[1] * dims)
     return gain.view(shape), start.view(shape)

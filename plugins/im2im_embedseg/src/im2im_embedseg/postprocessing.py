@@ -23,7 +23,7 @@ class Clustering:
         grid: tuple[int, ...],
         pixel: tuple[float, ...],
     ) -> None:
-        self.settings: dict[str, Any] = config.model_dump()
+        self.settings: dict[str, Any] = config.model_dump(exclude_none=True)
         self.geometry: dict[str, Any] = {"n_sigma": n_sigma, "grid": grid, "pixel": pixel}
 
     def __call__(self, prediction: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

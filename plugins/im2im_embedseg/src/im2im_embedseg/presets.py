@@ -30,6 +30,7 @@ DEFAULTS: Mapping[str, Any] = {
 NUCLEI_2D: Mapping[str, Any] = {
     **DEFAULTS,
     "model": {"name": "embedseg", "initial_radius": 8.0},
+    "loss": {"name": "spatial-embedding", "foreground_weight": 10.0},
     "augmentation": [
         *DEFAULTS["augmentation"],
         {"name": "RandZoomd", "keys": _ALL, "min_zoom": 1.0, "max_zoom": 1.6, "prob": 0.3, "allow_missing_keys": True},
