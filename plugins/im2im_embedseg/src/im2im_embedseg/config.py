@@ -28,7 +28,7 @@ class EmbedSegConfig(ComponentConfig):
     )
     extent: Lengths | None = Field(
         default=None,
-        description="Length of a coordinate axis of `grid` pixels; one number, or one per axis [Z], Y, X. null: from the "
+        description="Length of a coordinate axis of `grid` pixels; one number, or one per axis [Z], Y, X. null: by the "
         "pixel size of the data, so that a micrometre is as long along each axis, and X has 1.",
     )
     initial_radius: Lengths | None = Field(
@@ -78,7 +78,7 @@ class EmbeddingLossConfig(ComponentConfig):
     foreground_weight: float | None = Field(
         default=None,
         gt=0,
-        description="Weight of foreground pixels in the seed term; null: background over foreground pixels in the data.",
+        description="Weight of foreground pixels in the seed term; null: background over foreground in the data.",
     )
     w_inst: float = Field(default=1.0, ge=0, description="Weight of the instance term (Lovasz hinge).")
     w_var: float = Field(default=10.0, ge=0, description="Weight of the variance of sigma inside an object.")

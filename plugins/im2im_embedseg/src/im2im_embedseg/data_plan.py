@@ -29,11 +29,11 @@ _MOST_WEIGHT = 50.0
 
 
 def plan_embedseg(run: Any, facts: DataFacts, survey: Callable[[], DataSurvey]) -> Mapping[str, Any]:
-    """Numbers for every setting that is null: `model.extent`, `model.initial_radius`, `loss.foreground_weight`,
-    and `min_object_size` of each `embedseg-clustering`.
+    """Numbers for what is null.
 
-    What the data do not tell gets the number that holds without data.
-    """  # fmt: skip
+    These are `model.extent`, `model.initial_radius`, `loss.foreground_weight`, and `min_object_size` of each
+    `embedseg-clustering`. What the data do not tell gets the number that holds without data.
+    """
     model, dims = run.model.config, facts.spatial_dims
     ratios = pixel_ratios(facts.pixel_size, dims)
     planned: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from im2im_embedseg.config import EmbedSegConfig
 from im2im_embedseg.coordinates import spacing
+from im2im_embedseg.turning import undo_turns
 
 
 class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
@@ -38,6 +39,7 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
         self.network = network(in_channels, spatial_dims + n_sigma + 1)
         self._optimizer, self._scheduler = optimizer, scheduler
         steps = spacing(config.grid_per_axis(spatial_dims), config.extent_per_axis(spatial_dims))
+        self.n_sigma, self.steps = n_sigma, steps
         gain, start = output_units(spatial_dims, n_sigma, steps, config.radius_per_axis(spatial_dims))
         # Constants and no parameters: any network may be used, whatever its last layer is.
         self.register_buffer("gain", gain, persistent=False)
@@ -48,6 +50,10 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
         predicted: Tensor = self.network(image)
         scaled: Tensor = predicted * self.gain + self.start
         return scaled
+
+    def undo(self, prediction: Tensor, *, turns: int, flip: bool) -> Tensor:
+        """Offsets and bandwidths of a turned image in the directions of the image, for test-time augmentation."""
+        return undo_turns(prediction, turns=turns, flip=flip, n_sigma=self.n_sigma, steps=self.steps)
 
     def _step(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         assert self.loss is not None
