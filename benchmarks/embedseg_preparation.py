@@ -2,14 +2,16 @@
 
 The loop, which stands here, finds the pixels of an object by comparing all pixels of the image with its number, once,
 and takes from them the centre for centre image and crop. Both are given images in memory, in one process, and make the
-same arrays: image, labels, centre image and class image of every crop, which are compared. Times there are those of the
-processor, so that other work on the machine counts less. `center` is the function
+same arrays: image, labels, centre image and class image of every crop, which are compared. Finding the objects is what
+the two do in different ways; copying the pixels of the crops, which is told apart, takes both as long. Times there are
+those of the processor, so that other work on the machine counts less. `center` is the function
 that finds a centre among the pixels of an object; it is the same in both, so with medoids the ratio tells less.
 
 Then the whole preparation of the same images from files on disk to files on disk, with one process and with several.
 
     python benchmarks/embedseg_preparation.py --images 8 --size 1024 --objects 400
     python benchmarks/embedseg_preparation.py --data nuclei2d/train
+    python benchmarks/embedseg_preparation.py --data inst3d_nuclei/train --crop 16 64 64 --memory-only
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from tifffile import imread, imwrite
 
 from im2im_core import Image
 from im2im_embedseg.centers import center_of
-from im2im_embedseg.crop_making import list_objects, make_crops, padded
+from im2im_embedseg.crop_making import Objects, list_objects, make_crops, padded
 from im2im_embedseg.dataset_config import InstancesConfig
 from im2im_embedseg.instance_data import InstancesDataModule
 
@@ -36,22 +38,32 @@ import direct_embedseg as direct
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "nuclei2d" / "train"
 
 
-def prepare(sample: dict, size: tuple[int, ...], center: str) -> dict:
-    """The package."""
-    objects = list_objects(sample["target"][0], center)
+def find(sample: dict, center: str) -> Objects:
+    """The package: where the objects are."""
+    return list_objects(sample["target"][0], center)
+
+
+def cut(sample: dict, objects: Objects, size: tuple[int, ...]) -> dict:
+    """The package: their crops."""
     return make_crops(sample, objects, slice(0, len(objects)), size)
 
 
-def loop(sample: dict, size: tuple[int, ...], center: str) -> dict:
+def find_one_by_one(sample: dict, center: str) -> list[np.ndarray]:
     """One pass over the whole image for each object."""
     labels = sample["target"][0]
-    marks, classes = np.zeros(labels.shape, np.uint8), (labels > 0).astype(np.uint8)
-    numbers = [number for number in np.unique(labels) if number]
     places = []
-    for number in numbers:
+    for number in [number for number in np.unique(labels) if number]:
         pixels = np.stack(np.nonzero(labels == number), axis=1)
         places.append(np.rint(center_of(pixels, center)).astype(int))
-        marks[tuple(places[-1])] = 1
+    return places
+
+
+def cut_one_by_one(sample: dict, places: list[np.ndarray], size: tuple[int, ...]) -> dict:
+    """The crops of the loop, which are copied as those of the package are."""
+    labels = sample["target"][0]
+    marks, classes = np.zeros(labels.shape, np.uint8), (labels > 0).astype(np.uint8)
+    for place in places:
+        marks[tuple(place)] = 1
     found: dict[str, list] = {key: [] for key in ("image", "labels", "centers", "classes")}
     for place in places:
         start = [min(max(0, c - n // 2), s - n) for c, n, s in zip(place, size, labels.shape, strict=True)]
@@ -72,31 +84,40 @@ def generated(folder: Path, images: int, shape: tuple[int, ...], objects: int) -
         imwrite(folder / f"{index}_IM.tiff", ((labels > 0) * 100 + rng.integers(0, 60, shape)).astype(np.uint8))
 
 
-def compare(folder: Path, size: tuple[int, ...], center: str) -> None:
+def timed(seconds: dict[str, float], name: str, function, *arguments):
+    """Add processor time to an entry of `seconds`."""
+    start = time.process_time()
+    result = function(*arguments)
+    seconds[name] = seconds.get(name, 0.0) + time.process_time() - start
+    return result
+
+
+def compare(folder: Path, size: tuple[int, ...], center: str, most: int) -> None:
     """Both in memory, one image after the other."""
-    fast = slow = 0.0
+    seconds: dict[str, float] = {}
     objects = images = 0
-    for file in sorted(folder.glob("*_GT.tif*")):
+    for file in sorted(folder.glob("*_GT.tif*"))[:most]:
         labels = imread(file).astype(np.int32)
         image = imread(next(folder.glob(file.name.split("_GT")[0] + "_IM.tif*"))).astype(np.float32)
-        sample = padded({"image": image[None], "target": labels[None]}, size)
+        image = np.moveaxis(image, -1, 0) if image.ndim > labels.ndim else image[None]
+        sample = padded({"image": image, "target": labels[None]}, size)
         if not sample["target"].any():
             continue
         if not images:
-            prepare(sample, size, center)  # not timed: memory is taken from the system once
-        start = time.process_time()
-        crops = prepare(sample, size, center)
-        fast += time.process_time() - start
-        start = time.process_time()
-        expected = loop(sample, size, center)
-        slow += time.process_time() - start
+            cut(sample, find(sample, center), size)  # not timed: memory is taken from the system once
+        found = timed(seconds, "find", find, sample, center)
+        crops = timed(seconds, "cut", cut, sample, found, size)
+        places = timed(seconds, "find, loop", find_one_by_one, sample, center)
+        expected = timed(seconds, "cut, loop", cut_one_by_one, sample, places, size)
         for key, value in expected.items():
             if not np.array_equal(crops[key], value):
                 raise SystemExit(f"{file.name}: {key} differs")
-        objects, images = objects + len(expected["image"]), images + 1
+        objects, images = objects + len(places), images + 1
+    fast, slow = seconds["find"] + seconds["cut"], seconds["find, loop"] + seconds["cut, loop"]
     print(
         f"in memory, {images} images, {objects} objects, centre '{center}': loop {slow:.2f} s, package {fast:.3f} s "
-        f"of one core, {slow / fast:.1f} times faster, equal",
+        f"of one core, {slow / fast:.1f} times faster, equal; finding the objects alone {seconds['find, loop']:.2f} s "
+        f"and {seconds['find']:.3f} s, {seconds['find, loop'] / seconds['find']:.1f} times faster, the rest is copying",
         flush=True,
     )
 
@@ -142,6 +163,8 @@ def main() -> None:
     parser.add_argument("--crop", type=int, nargs="+", default=[128], help="pixels per axis, one number or [Z] Y X")
     parser.add_argument("--data", type=Path, default=None, help="folder of X_IM.tiff and X_GT.tiff; default: generated")
     parser.add_argument("--center", nargs="+", default=["centroid", "approximate-medoid"])
+    parser.add_argument("--most", type=int, default=40, help="of the images are compared in memory")
+    parser.add_argument("--memory-only", action="store_true", help="leave the preparation from files out")
     chosen = parser.parse_args()
     dims = max(2, len(chosen.size), len(chosen.crop))
     shape, crop = (tuple(value) if len(value) > 1 else (value[0],) * dims for value in (chosen.size, chosen.crop))
@@ -154,8 +177,8 @@ def main() -> None:
         for name, folder in sets:
             print(f"{name}: crops of {' x '.join(map(str, crop))}", flush=True)
             for center in chosen.center:
-                compare(folder, crop, center)
-            for workers in (0, os.cpu_count() or 1):
+                compare(folder, crop, center, chosen.most)
+            for workers in () if chosen.memory_only else (0, os.cpu_count() or 1):
                 from_files(folder, crop, chosen.center[0], workers)
 
 

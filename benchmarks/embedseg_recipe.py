@@ -25,7 +25,7 @@ from tifffile import imread
 
 KEYS = ["image", "target", "costmap"]
 COMMON: Mapping[str, Any] = {
-    "model": {"name": "embedseg"},
+    "model": {"name": "embedseg", "initial_radius": 8.0},
     "optimizer": {"name": "adamw", "lr": 2e-3, "weight_decay": 1e-4},
     "trainer": {"name": "lightning", "gradient_clip_val": 1.0, "progress": False},
 }
@@ -40,11 +40,11 @@ def plain(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         **COMMON,
         "dataset": {"name": "paired", **data(arguments)},
-        "loss": {"name": "spatial-embedding", "center": "centroid"},
+        "loss": {"name": "spatial-embedding", "center": "centroid", "foreground_weight": 10.0},
         "augmentation": [],
         "scheduler": {"name": "constant", "factor": 1.0},
         "trainer": {**COMMON["trainer"], "max_epochs": arguments.epochs, "keep_best": False},
-        "postprocessing": [{"name": "embedseg-clustering", "tune": False}],
+        "postprocessing": [{"name": "embedseg-clustering", "min_object_size": 36, "tune": False}],
     }
 
 

@@ -122,6 +122,11 @@ class Model(Component):
     a method `configure_steps(*, accumulate_grad_batches, gradient_clip_val, gradient_clip_algorithm)`, which is told
     these settings of the trainer.
 
+    One whose output channels have directions, as offsets have, has a method `undo(prediction, *, turns, flip)`: of a
+    prediction (B, K, [Z,] Y, X) of an image that was mirrored along X (`flip`) and then turned by so many quarters
+    (`torch.rot90` from Y to X), with its pixels back in place, it turns the directions back. With it, several
+    predictions of an image that lead to objects have a mean, from which post-processing makes labels.
+
     Attributes:
         task: what it is trained for, unless its settings have a `task` that says otherwise.
         spatial_dims: 2, 3 or both.

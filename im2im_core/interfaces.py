@@ -97,7 +97,7 @@ class DataSurvey:
         classes: the different whole numbers in the targets, rising; at most 1000 of them; empty for other targets.
         foreground: share of target pixels above 0.
         class_pixels: pixels of each of `classes`, over all targets.
-        object_sizes: pixels of each object, where targets look like objects and images were asked for too.
+        object_sizes: pixels of each object, where targets look like objects.
         numbers: the targets, where they are numbers and not images.
         alone: files that lack their partner, and were left out.
     """

@@ -65,13 +65,18 @@ def forwards(source: str, model: LightningModule, count: int, *, seed: int, stre
 
 
 def turned(model: Forward, index: int) -> Forward:
-    """One of the 8 flips and quarter turns in the plane (0: none), undone on the result (B, K, [Z,] Y, X)."""
+    """One of the 8 flips and quarter turns in the plane (0: none), undone on the result (B, K, [Z,] Y, X).
+
+    Pixels are moved back, and where channels have directions, `undo` of the model turns these.
+    """
     flip, turns = index >= 4, index % 4
+    undo: Callable[..., Tensor] | None = getattr(model, "undo", None)
 
     def forward(image: Tensor) -> Tensor:
         changed = torch.rot90(image.flip(-1) if flip else image, turns, (-2, -1))
         back = torch.rot90(model(changed), -turns, (-2, -1))
-        return back.flip(-1) if flip else back
+        back = back.flip(-1) if flip else back
+        return undo(back, turns=turns, flip=flip) if undo else back
 
     return forward
 

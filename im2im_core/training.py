@@ -108,10 +108,21 @@ def plan_settings(registry: Registry, config: RunConfig, facts: DataFacts, load:
 def _left_open(config: RunConfig, section: str, values: Any) -> Any:
     """What of a planned section the user has not set; that a network was to be planned is no choice of a network."""
     if not isinstance(values, Mapping):
-        return None if any(path.split(".")[0] == section for path in config.given) else values
+        untouched = not any(path.split(".")[0] == section for path in config.given)
+        return values if untouched else _filled([choice.settings() for choice in getattr(config, section)], values)
     settings = getattr(config, section).config
     set_by_user = {key for key in values if f"{section}.{key}" in config.given and key != "name"}
     return {k: v for k, v in values.items() if k not in set_by_user or getattr(settings, k, None) is None}
+
+
+def _filled(items: list[Any], planned: list[Any]) -> list[Any] | None:
+    """A list that the user has set, with planned values where settings are null; None: it is another list."""
+    if [item["name"] for item in items] != [item["name"] for item in planned]:
+        return None
+    return [
+        {key: new.get(key) if value is None else value for key, value in item.items()}
+        for item, new in zip(items, planned, strict=True)
+    ]
 
 
 def survey_data(config: RunConfig, load: ReadImage) -> DataSurvey:

@@ -120,16 +120,18 @@ def check_sampling(predictors: Sequence[Predictor], sampling: Sampling) -> None:
     """Refuse what cannot be before an image is opened.
 
     Raises:
-        ConfigError: the prediction is no image, class or number; the bundles differ in what they predict; or the model
-            cannot give such samples.
+        ConfigError: the prediction is no image, class, number or spatial embedding; the bundles differ in what they
+            predict; or the model cannot give such samples.
     """
     from im2im_core.sampling import check_source
 
     first = predictors[0].bundle
-    if first.manifest.task not in (*IMAGE_TASKS, "semantic-segmentation", "regression"):
+    # Of objects only what is predicted before they are told apart has a mean; another bundle may mean other lengths.
+    embedded = hasattr(predictors[0].model, "undo") and len(predictors) == 1
+    if not embedded and first.manifest.task not in (*IMAGE_TASKS, "semantic-segmentation", "regression"):
         raise ConfigError(
             f"task '{first.manifest.task}' has no mean of several predictions",
-            "--uncertainty and --ensemble are for images, classes and numbers",
+            "--uncertainty and --ensemble are for images, classes and numbers, --uncertainty also for 'embedseg'",
         )
     for other in predictors[1:]:
         for what in ("task", "spatial_dims", "in_channels", "target_channels"):

@@ -74,7 +74,7 @@ def survey_files(
     for path in target_paths:
         target = read_pixels(open_image(load, path, spatial_dims), path)
         targets.append(_some(target, len(target_paths)))
-        counts.add(target, objects=images)
+        counts.add(target, objects=True)
         inside += int(np.count_nonzero(target > 0))
         total += target.size
     classes = counts.classes()

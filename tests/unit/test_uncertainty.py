@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,37 @@ def test_bundles_of_different_data_are_no_ensemble(tmp_path: Path) -> None:
     registry = toy_bundle(tmp_path / "two", channels=(2, 1))
     with pytest.raises(ConfigError, match=r"in_channels '1' and '2'"):
         check_sampling([one, Predictor(open_bundle(tmp_path / "two", registry), device="cpu")], ENSEMBLE)
+
+
+def test_directions_are_turned_back_by_the_model() -> None:
+    class Slope(nn.Module):
+        """How an image rises along X and Y."""
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return torch.cat([torch.gradient(image, dim=axis)[0] for axis in (-1, -2)], dim=1)
+
+        def undo(self, prediction: torch.Tensor, *, turns: int, flip: bool) -> torch.Tensor:
+            x, y = prediction.split(1, dim=1)
+            for _ in range(turns):
+                x, y = -y, x
+            return torch.cat([-x if flip else x, y], dim=1)
+
+    model, image = Slope(), torch.rand(1, 1, 7, 9, generator=torch.Generator().manual_seed(0))
+    for index in range(8):
+        torch.testing.assert_close(turned(model, index)(image), model(image))
+
+
+def test_objects_have_a_mean_only_where_the_model_undoes_turns(tmp_path: Path) -> None:
+    registry = toy_bundle(tmp_path / "bundle")
+    predictor = Predictor(open_bundle(tmp_path / "bundle", registry), device="cpu")
+    manifest = predictor.bundle.manifest.model_copy(update={"task": "instance-segmentation"})
+    predictor.bundle = replace(predictor.bundle, manifest=manifest)
+    turning = Sampling(source="test-time-augmentation", count=8)
+    with pytest.raises(ConfigError, match="has no mean"):
+        check_sampling([predictor], turning)
+    predictor.model.undo = lambda prediction, *, turns, flip: prediction
+    check_sampling([predictor], turning)
+    labels, maps = predict_uncertain([predictor], Image(np.ones((20, 20), np.float32), "YX"), turning)
+    assert labels.shape[-2:] == (20, 20) and set(maps) == {"mean", "variance"}
+    with pytest.raises(ConfigError, match="has no mean"):
+        check_sampling([predictor, predictor], ENSEMBLE)

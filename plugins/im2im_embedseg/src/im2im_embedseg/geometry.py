@@ -21,7 +21,8 @@ def geometry_of(model: Any, spatial_dims: int) -> dict[str, Any]:
     if not isinstance(model, EmbedSegConfig):
         raise ConfigError("spatial embeddings are only understood by model 'embedseg'", "--model embedseg")
     grid, extent = model.grid_per_axis(spatial_dims), model.extent_per_axis(spatial_dims)
-    for name, value in (("grid", grid), ("extent", extent)):
+    radius = model.radius_per_axis(spatial_dims)
+    for name, value in (("grid", grid), ("extent", extent), ("initial_radius", radius)):
         if len(value) != spatial_dims:
             raise ConfigError(
                 f"model.{name}: {len(value)} numbers for {spatial_dims} axes",

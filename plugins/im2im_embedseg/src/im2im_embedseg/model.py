@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from im2im_embedseg.config import EmbedSegConfig
 from im2im_embedseg.coordinates import spacing
+from im2im_embedseg.turning import undo_turns
 
 
 class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
@@ -38,7 +39,8 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
         self.network = network(in_channels, spatial_dims + n_sigma + 1)
         self._optimizer, self._scheduler = optimizer, scheduler
         steps = spacing(config.grid_per_axis(spatial_dims), config.extent_per_axis(spatial_dims))
-        gain, start = output_units(spatial_dims, n_sigma, steps, config.initial_radius)
+        self.n_sigma, self.steps = n_sigma, steps
+        gain, start = output_units(spatial_dims, n_sigma, steps, config.radius_per_axis(spatial_dims))
         axes = "xyz"[:spatial_dims]
         sigmas = (
             [f"sigma-{axis}" for axis in axes] if n_sigma == spatial_dims else [f"sigma-{i}" for i in range(n_sigma)]
@@ -53,6 +55,10 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
         predicted: Tensor = self.network(image)
         scaled: Tensor = predicted * self.gain + self.start
         return scaled
+
+    def undo(self, prediction: Tensor, *, turns: int, flip: bool) -> Tensor:
+        """Offsets and bandwidths of a turned image in the directions of the image, for test-time augmentation."""
+        return undo_turns(prediction, turns=turns, flip=flip, n_sigma=self.n_sigma, steps=self.steps)
 
     def _step(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         assert self.loss is not None
@@ -83,7 +89,7 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
         return {"optimizer": optimizer, "lr_scheduler": self._scheduler(optimizer, self.trainer)}
 
 
-def output_units(dims: int, n_sigma: int, steps: Sequence[float], radius: float) -> tuple[Tensor, Tensor]:
+def output_units(dims: int, n_sigma: int, steps: Sequence[float], radius: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Factor and summand that bring the outputs of an untrained network, which are about 1, to the scale of objects.
 
     An offset of 1 becomes one radius; a sigma of 0 becomes the bandwidth at which phi is one half at the radius, and
@@ -94,14 +100,14 @@ def output_units(dims: int, n_sigma: int, steps: Sequence[float], radius: float)
         dims: 2 or 3.
         n_sigma: bandwidth channels.
         steps: spacing per axis, ([Z], Y, X).
-        radius: of typical objects, in pixels.
+        radius: of typical objects, in pixels, ([Z], Y, X).
 
     Returns:
         Both (1, D + n_sigma + 1, 1, ...).
     """
-    lengths = torch.tensor([radius * step for step in reversed(steps)], dtype=torch.float32)
-    gain = torch.cat([lengths, torch.full((n_sigma,), 0.1), torch.ones(1)])
+    lengths = [pixels * step for pixels, step in zip(reversed(radius), reversed(steps), strict=True)]
+    gain = torch.cat([torch.tensor(lengths), torch.full((n_sigma,), 0.1), torch.ones(1)])
     start = torch.zeros(dims + n_sigma + 1)
-    start[dims : dims + n_sigma] = torch.log(math.log(2) / lengths[:n_sigma] ** 2) / 10
+    start[dims : dims + n_sigma] = torch.log(math.log(2) / torch.tensor(lengths)[:n_sigma] ** 2) / 10
     shape = (1, -1, *[1] * dims)
     return gain.view(shape), start.view(shape)

@@ -13,6 +13,7 @@ from im2im_embedseg.config import (
     EmbedSegConfig,
     ResidualUNetConfig,
 )
+from im2im_embedseg.data_plan import plan_embedseg
 from im2im_embedseg.dataset_declaration import INSTANCES
 from im2im_embedseg.presets import (
     DEFAULTS,
@@ -68,7 +69,7 @@ def _loss(config: EmbeddingLossConfig, *, spatial_dims: int, model: Any) -> Any:
     from im2im_embedseg.geometry import geometry_of
     from im2im_embedseg.loss import SpatialEmbeddingLoss
 
-    return SpatialEmbeddingLoss(**geometry_of(model, spatial_dims), **config.model_dump())
+    return SpatialEmbeddingLoss(**geometry_of(model, spatial_dims), **config.model_dump(exclude_none=True))
 
 
 def _clustering(config: ClusteringConfig, *, spatial_dims: int, model: Any) -> Any:
@@ -112,6 +113,7 @@ def im2im_models() -> Iterable[Model]:
         task=_INSTANCES,
         target_channels=(1,),
         defaults=DEFAULTS,
+        plan=plan_embedseg,
     )
 
 

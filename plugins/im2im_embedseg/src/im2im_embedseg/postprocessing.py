@@ -25,7 +25,7 @@ class Clustering:
         grid: tuple[int, ...],
         pixel: tuple[float, ...],
     ) -> None:
-        self.settings: dict[str, Any] = config.model_dump(exclude={"tune", "halo"})
+        self.settings: dict[str, Any] = config.model_dump(exclude={"tune", "halo"}, exclude_none=True)
         self.geometry: dict[str, Any] = {"n_sigma": n_sigma, "grid": grid, "pixel": pixel}
 
     def __call__(self, prediction: Array) -> Array:

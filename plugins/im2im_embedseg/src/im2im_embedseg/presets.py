@@ -47,6 +47,7 @@ _FLUORESCENCE = [
 NUCLEI_2D: Mapping[str, Any] = {
     **DEFAULTS,
     "model": {"name": "embedseg", "initial_radius": 8.0},
+    "loss": {"name": "spatial-embedding", "foreground_weight": 10.0},
     "augmentation": [
         *DEFAULTS["augmentation"],
         _on_all("RandZoomd", min_zoom=1.0, max_zoom=1.6, prob=0.3),
@@ -88,7 +89,7 @@ _TURNS_3D = [
 NUCLEI_3D: Mapping[str, Any] = {
     **DEFAULTS,
     "model": {"name": "embedseg", "initial_radius": 10.0},
-    "loss": {"name": "spatial-embedding", "center": "approximate-medoid"},
+    "loss": {"name": "spatial-embedding", "center": "approximate-medoid", "foreground_weight": 10.0},
     "dataset": {
         "name": "instances",
         "patch_size": 48,
@@ -111,6 +112,8 @@ NUCLEI_3D: Mapping[str, Any] = {
 # stain that not all nuclei take, so cost maps matter: what is 0 there teaches nothing.
 NUCLEI_3D_BRIGHTFIELD: Mapping[str, Any] = {
     **NUCLEI_3D,
+    "model": {"name": "embedseg"},
+    "loss": {"name": "spatial-embedding", "center": "approximate-medoid"},
     "dataset": {**NUCLEI_3D["dataset"], "patch_size": [32, 96, 96], "patches_per_image": 20, "batch_size": 2},
     "augmentation": [
         *_TURNS_3D,
