@@ -82,11 +82,21 @@ def foreground_weight(data: Any, found: DataSurvey | None, dims: int) -> float:
         return FOREGROUND_WEIGHT
     share = found.foreground
     if isinstance(data, InstancesConfig) and found.object_sizes:
-        patch = math.prod(data.size(data.patch_size, dims, "dataset.patch_size") or PATCH_SIZE[dims])
+        patch = math.prod(_patch(data, dims))
         own = float(np.minimum(found.object_sizes, patch).mean()) / patch
         around = data.object_fraction if data.mode == "on-the-fly" else 1.0
         share += around * own * (1 - share)
     return round(min(max((1 - share) / share, 1.0), _MOST_WEIGHT), 2)
+
+
+def _patch(data: InstancesConfig, dims: int) -> tuple[int, ...]:
+    """Size of a patch; of cached crops, unless given, as they were made."""
+    from im2im_embedseg.crop_index import cached_crops
+
+    given = data.size(data.patch_size, dims, "dataset.patch_size")
+    if given is None and (index := cached_crops(data)):
+        return index.settings.patch_size
+    return given or PATCH_SIZE[dims]
 
 
 def _surveyed(survey: Callable[[], DataSurvey]) -> DataSurvey | None:
