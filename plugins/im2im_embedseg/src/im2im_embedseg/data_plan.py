@@ -21,6 +21,7 @@ from im2im_embedseg.config import (
     EmbeddingLossConfig,
     EmbedSegConfig,
 )
+from im2im_embedseg.crop_index import cached_crops
 from im2im_embedseg.dataset_config import PATCH_SIZE, InstancesConfig
 
 # A few specks that an annotator left behind should not decide, and a predicted object may be smaller than its target.
@@ -82,7 +83,9 @@ def foreground_weight(data: Any, found: DataSurvey | None, dims: int) -> float:
         return FOREGROUND_WEIGHT
     share = found.foreground
     if isinstance(data, InstancesConfig) and found.object_sizes:
-        patch = math.prod(data.size(data.patch_size, dims, "dataset.patch_size") or PATCH_SIZE[dims])
+        made = cached_crops(data)
+        asked = data.size(data.patch_size, dims, "dataset.patch_size") or PATCH_SIZE[dims]
+        patch = math.prod(made.settings.patch_size if made else asked)
         own = float(np.minimum(found.object_sizes, patch).mean()) / patch
         around = data.object_fraction if data.mode == "on-the-fly" else 1.0
         share += around * own * (1 - share)
