@@ -9,12 +9,14 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from monai.transforms import Transform
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from im2im_core import Sample
 from im2im_core.data.patches import pad_to
 from im2im_embedseg.boxes import boxed_objects
 from im2im_embedseg.centers import Method, center_of
+from im2im_embedseg.measuring import measure
 
 Array: TypeAlias = NDArray[Any]
 CENTERS = "centers"
@@ -49,11 +51,14 @@ def list_objects(labels: Array, method: Method, anisotropy: float = 1.0, costmap
         anisotropy: distance of neighbours in Z over that in Y and X.
         costmap: ([Z], Y, X); pixels of 0 belong to no object, as in the loss.
     """
+    if method != "medoid":
+        found = measure(labels, method, anisotropy, costmap)
+        return Objects(found.label, found.size, found.length, np.rint(found.center).astype(np.int64))
     counted = np.where((labels > 0) if costmap is None else (labels > 0) & (costmap > 0), labels, 0)
     rows = []
-    for found in boxed_objects(counted):
-        center = np.rint(center_of(found.pixels, method, anisotropy)).astype(np.int64)
-        rows.append((found.label, len(found.pixels), [part.stop - part.start for part in found.box], center))
+    for one in boxed_objects(counted):
+        center = np.rint(center_of(one.pixels, method, anisotropy)).astype(np.int64)
+        rows.append((one.label, len(one.pixels), [part.stop - part.start for part in one.box], center))
     if not rows:
         return Objects(*(np.zeros((0, *rest), np.int64) for rest in ((), (), (labels.ndim,), (labels.ndim,))))
     return Objects(*(np.array(column, np.int64) for column in zip(*rows, strict=True)))
@@ -100,19 +105,20 @@ def make_crops(sample: Sample, objects: Objects, part: slice, size: Sequence[int
         1 in objects and 0 outside; label and start of each crop.
     """
     target = smallest(sample["target"][0])
-    sources: dict[str, Array] = {"image": sample["image"], "labels": target, "classes": (target > 0).astype(np.uint8)}
     marks = np.zeros(target.shape, np.uint8)
     marks[tuple(objects.center.T)] = 1
-    sources["centers"] = marks
+    sources: dict[str, Array] = {"image": sample["image"], "labels": target, "centers": marks}
     if "costmap" in sample:
         sources["costmap"] = sample["costmap"]
     starts = crop_starts(objects.center[part], target.shape, size)
     crops: dict[str, Array] = {"label": objects.label[part], "start": starts}
-    regions = [window(start, size) for start in starts]
     for key, source in sources.items():
-        crops[key] = np.empty((len(regions), *source.shape[: source.ndim - len(size)], *size), source.dtype)
-        for index, region in enumerate(regions):
-            crops[key][index] = source[region]
+        # All windows of the source, of which those are copied that begin at the starts; channels come after these.
+        windows = sliding_window_view(source, tuple(size), axis=tuple(range(-len(size), 0)))
+        if source.ndim > len(size):
+            windows = np.moveaxis(windows, 0, len(size))
+        crops[key] = np.ascontiguousarray(windows[tuple(starts.T)])
+    crops["classes"] = (crops["labels"] > 0).view(np.uint8)
     return crops
 
 

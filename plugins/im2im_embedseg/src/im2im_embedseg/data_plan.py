@@ -21,6 +21,7 @@ from im2im_embedseg.config import (
     EmbeddingLossConfig,
     EmbedSegConfig,
 )
+from im2im_embedseg.crop_index import cached_crops
 from im2im_embedseg.dataset_config import PATCH_SIZE, InstancesConfig
 
 # A few specks that an annotator left behind should not decide, and a predicted object may be smaller than its target.
