@@ -15,8 +15,9 @@ import numpy as np
 from im2im_core.blocks import BLOCK, Block, columns, cut_blocks, rows_of_blocks, span
 from im2im_core.build import Postprocessing, Step, build_postprocessing, build_steps
 from im2im_core.bundle import Bundle, load_model
-from im2im_core.errors import ConfigError, DataError, Im2imError
+from im2im_core.errors import ConfigError, DataError
 from im2im_core.image import Image, to_pixel_type
+from im2im_core.regions import fit_steps, prepared
 from im2im_core.windows import Region, WindowOptions, sweep
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 NumpyArray = np.ndarray[Any, Any]
 # Images of more pixels are predicted piece by piece.
 WHOLE_PIXELS = 4096 * 4096
-# Pixels around a piece that preprocessing sees too.
-CONTEXT = 64
-FIT_PIXELS = 2048 * 2048
 IMAGE_TASKS = ("restoration", "translation", "generation")
 
 
@@ -110,7 +108,7 @@ class Predictor:
         steps = fit_steps(self._steps, source)
         shape = source.shape[1:]
         if math.prod(shape) <= WHOLE_PIXELS:
-            output = self._infer(_prepared(source, tuple(slice(0, n) for n in shape), steps), forward or self.model)
+            output = self._infer(prepared(source, tuple(slice(0, n) for n in shape), steps), forward or self.model)
             if progress:
                 progress(1.0)
             return output
@@ -173,7 +171,7 @@ class Predictor:
             # Axes that are continued are shorter than a patch: they are read whole.
             whole = [bool(b or a) for b, a in zip(before, after, strict=True)]
             inside = tuple(slice(0, n) if w else part for part, n, w in zip(region, shape, whole, strict=True))
-            data = _prepared(source, inside, steps)
+            data = prepared(source, inside, steps)
             data = np.pad(data, [(0, 0), *zip(before, after, strict=True)], mode="symmetric")
             return data[(slice(None), *(p if w else slice(None) for p, w in zip(region, whole, strict=True)))]
 
@@ -237,62 +235,6 @@ def as_target(result: NumpyArray, bundle: Bundle) -> NumpyArray:
     if np.dtype(bundle.manifest.target_dtype).kind not in "iu" or bundle.config.changes_target:
         return result
     return to_pixel_type(result, bundle.manifest.target_dtype)
-
-
-def _prepared(source: Image, region: Region, steps: Sequence[Step]) -> NumpyArray:
-    """Preprocessed pixels (C, [Z], Y, X) of a region, seen with some context around it."""
-    shape = source.shape[1:]
-    around = tuple(
-        slice(max(0, p.start - CONTEXT), min(n, p.stop + CONTEXT)) for p, n in zip(region, shape, strict=True)
-    )
-    data = _read(source, around)
-    if not np.isfinite(data).all():
-        raise DataError("the image holds NaN or infinite pixels", "replace them before prediction")
-    sample: dict[str, Any] = {"image": data}
-    for step in steps:
-        sample = step(sample)
-    inside = tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(region, around, strict=True))
-    prepared: NumpyArray = np.asarray(sample["image"], np.float32)[(slice(None), *inside)]
-    return prepared
-
-
-def _read(source: Image, region: Region) -> NumpyArray:
-    """Decode a region. Only now does a lazy reader find out that its file is damaged further in."""
-    try:
-        return np.asarray(source.data[(slice(None), *region)]).astype(np.float32)
-    except Im2imError:
-        raise
-    except Exception as error:
-        raise DataError(
-            f"the pixels cannot be read: {type(error).__name__}: {error}", "check that the file is complete"
-        ) from error
-
-
-def fit_steps(steps: Sequence[Step], source: Image) -> list[Step]:
-    """Preprocessing with the statistics of the whole image, so that every window is treated alike.
-
-    A later step sees what the earlier ones make of the image; for that some pixels of a large image have to do.
-
-    Args:
-        steps: preprocessing in its order; a step with statistics has `fit(image) -> step`.
-        source: the image, channels first.
-    """
-    fitted: list[Step] = []
-    for step in steps:
-        if hasattr(step, "fit"):
-            step = step.fit(_some_pixels(source, fitted) if fitted else source)
-        fitted.append(step)
-    return fitted
-
-
-def _some_pixels(source: Image, steps: Sequence[Step]) -> Image:
-    """At most about FIT_PIXELS evenly spaced pixels of the image after some steps."""
-    stride = max(1, math.ceil((math.prod(source.shape[1:]) / FIT_PIXELS) ** (1 / (len(source.shape) - 1))))
-    thinned = (slice(None), *[slice(None, None, min(stride, n)) for n in source.shape[1:]])
-    sample: dict[str, Any] = {"image": np.asarray(source.data[thinned]).astype(np.float32)}
-    for step in steps:
-        sample = step(sample)
-    return source.with_data(np.asarray(sample["image"]))
 
 
 def _device(name: str) -> torch.device:

@@ -77,6 +77,15 @@ def nuclei(folder: Path, number: int = 4, size: int = 64) -> Path:
     return folder
 
 
+def written(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def with_objects(*stems: str) -> list[str]:
+    """Labels, and the table of their objects."""
+    return sorted([f"{stem}.tiff" for stem in stems] + [f"objects/{stem}.csv" for stem in stems])
+
+
 def truncate(path: Path) -> None:
     """Cut the last half off, as an interrupted copy does."""
     content = path.read_bytes()
@@ -338,7 +347,7 @@ def test_predict_finishes_the_rest_and_reports_the_bad_ones_at_the_end(
     (images / "g.tiff").write_text("no image at all")
     answer = im2im("predict", trained / "bundle", images, "out")
     failed(answer, *(f"{name}.tiff" for name in "bcdfg"), "NaN")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tiff", "e.tiff", "z.tiff"]
+    assert written(tmp_path / "out") == with_objects("a", "e", "z")
     assert answer.err.count("error: ") == 5
     assert "3 of 8 images predicted" in answer.out
 
@@ -349,17 +358,17 @@ def test_predict_goes_on_after_an_unforeseen_failure(
     from im2im_core.prediction import Predictor
 
     images = nuclei(tmp_path / "images", 3)
-    predict, calls = Predictor.predict, []
+    raw, calls = Predictor.raw, []
 
     def fail_once(self: Any, image: Any, *more: Any) -> Any:
         calls.append(image)
         if len(calls) == 2:
             raise MemoryError("the second image is too large")
-        return predict(self, image, *more)
+        return raw(self, image, *more)
 
-    monkeypatch.setattr(Predictor, "predict", fail_once)
+    monkeypatch.setattr(Predictor, "raw", fail_once)
     failed(im2im("predict", trained / "bundle", images, "out"), "n1_IM.tiff", "MemoryError", "--window")
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["n0.tiff", "n2.tiff"]
+    assert written(tmp_path / "out") == with_objects("n0", "n2")
 
 
 def test_predict_where_nothing_can_be_written(
@@ -395,7 +404,7 @@ def test_predict_a_folder_of_damaged_files(im2im: Im2im, tmp_path: Path, trained
     answer = im2im("predict", trained / "bundle", "images", "out")
     bad = ("corrupt_deflate", "empty", "header_only", "nan_inside", "text_named", "truncated_half")
     failed(answer, *(f"{name}.tiff" for name in bad))
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["constant.tiff"]
+    assert written(tmp_path / "out") == with_objects("constant")
 
 
 # --- evaluation

@@ -89,9 +89,11 @@ def test_from_images_to_report(generated: tuple[Path, Path], tmp_path: Path) -> 
 
     assert not run_prediction(REGISTRY, finished.run_dir, str(generated[1]), tmp_path / "labels", device="cpu")
     load = image_loader(REGISTRY)
-    names = sorted(path.name for path in (tmp_path / "labels").iterdir())
+    names = sorted(path.name for path in (tmp_path / "labels").iterdir() if path.is_file())
     assert names == sorted(path.name.replace("_IM", "") for path in generated[1].glob("*_IM.tiff"))
     labels = load(tmp_path / "labels" / names[0])
+    table = (tmp_path / "labels" / "objects" / names[0]).with_suffix(".csv").read_text().splitlines()
+    assert len(table) == 1 + np.count_nonzero(np.unique(np.asarray(labels.data)))
     assert labels.axes == "YX"
     assert labels.dtype == np.uint16
     assert labels.shape == (128, 128)

@@ -15,7 +15,8 @@ from toy_model import toy_bundle
 from im2im_core import ConfigError, DataError, Image
 from im2im_core import prediction as prediction_module
 from im2im_core.bundle import open_bundle
-from im2im_core.prediction import Predictor, fit_steps
+from im2im_core.prediction import Predictor
+from im2im_core.regions import CONTEXT, fit_steps
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_only_asked_for_regions_are_read(bundles: dict[str, Any], monkeypatch: p
     result = Predictor(bundles["2d"], device="cpu").raw(source)
     assert result.shape == (1, 300, 200)
     # One row of windows and the context of preprocessing.
-    assert 0 < largest <= (16 + 2 * prediction_module.CONTEXT) * 200
+    assert 0 < largest <= (16 + 2 * CONTEXT) * 200
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -13,8 +13,8 @@ from tifffile import imwrite
 from im2im_core import DataFacts, DataSurvey
 from im2im_core.config import RunConfig, resolve
 from im2im_core.formats import image_loader
+from im2im_core.planning import inspect_data, plan_settings
 from im2im_core.registry import Registry
-from im2im_core.training import inspect_data, plan_settings
 from im2im_embedseg.config import EmbedSegConfig
 from im2im_embedseg.coordinates import spacing
 from im2im_embedseg.data_plan import foreground_weight, pixel_ratios

@@ -92,8 +92,6 @@ def foreground_weight(data: Any, found: DataSurvey | None, dims: int) -> float:
 
 def _patch(data: InstancesConfig, dims: int) -> tuple[int, ...]:
     """Size of a patch; of cached crops, unless given, as they were made."""
-    from im2im_embedseg.crop_index import cached_crops
-
     given = data.size(data.patch_size, dims, "dataset.patch_size")
     if given is None and (index := cached_crops(data)):
         return index.settings.patch_size
