@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 import direct_embedseg as direct
 
-from im2im_embedseg.clustering import cluster
+from im2im_embedseg.clustering import cluster, cluster_objects
 
 SETTINGS: dict[str, Any] = {
     "seed_threshold": 0.6,
@@ -102,6 +102,16 @@ def test_perfect_prediction_gives_the_objects() -> None:
     pairs = np.unique(np.stack([labels.ravel(), found.ravel()]), axis=1)
     assert pairs.shape[1] == labels.max() + 1
     assert len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
+
+
+def test_scores_are_the_seed_values_of_the_founders() -> None:
+    prediction, settings = generated(2)
+    labels, scores = cluster_objects(prediction, **settings)
+    assert scores.shape == (labels.max(),)
+    assert (np.diff(scores) <= 0).all(), "objects are accepted by falling seed value"
+    seed = 1 / (1 + np.exp(-prediction[-1].astype(np.float64)))
+    assert np.abs(scores[:, None] - seed.ravel()).min(axis=1).max() < 1e-6
+    assert (scores >= settings.get("seed_threshold", 0.5)).all()
 
 
 def test_beyond_the_grid_of_the_coordinates() -> None:
