@@ -108,6 +108,44 @@ def test_from_images_to_report(generated: tuple[Path, Path], tmp_path: Path) -> 
     assert "Otsu" in (tmp_path / "evaluation" / "report.html").read_text()
 
 
+def test_a_large_image_goes_from_file_to_file_in_blocks(
+    generated: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same files, and in them the same objects, as of the image at once."""
+    import im2im_core.prediction as prediction
+
+    bundle = tiny_run(generated[0], tmp_path / "run").bundle
+    load = image_loader(REGISTRY)
+
+    def predicted(folder: str, suffix: str) -> dict[str, Any]:
+        out = tmp_path / folder
+        assert not run_prediction(REGISTRY, bundle, str(generated[1]), out, suffix=suffix, device="cpu", raw=True)
+        assert sorted(path.name for path in out.iterdir() if not path.name.startswith("nuclei")) == [
+            "network-output",
+            "objects",
+        ]
+        with (out / "objects" / "nuclei_000.csv").open() as stream:
+            rows = list(csv.DictReader(stream))
+        labels, raw = load(out / f"nuclei_000{suffix}"), load(out / "network-output" / f"nuclei_000{suffix}")
+        assert raw.channel_names == ("offset-x", "offset-y", "sigma-x", "sigma-y", "seed")
+        return {"labels": np.asarray(labels.data), "raw": np.asarray(raw.data), "rows": rows}
+
+    whole = predicted("whole", ".tiff")
+    monkeypatch.setattr(prediction, "WHOLE_PIXELS", 64 * 64)
+    monkeypatch.setitem(prediction.BLOCK, 2, (48, 64))
+    for suffix in (".tiff", ".ome.zarr"):
+        blocks = predicted(f"blocks{suffix}", suffix)
+        np.testing.assert_allclose(blocks["raw"], whole["raw"], atol=1e-4)
+        np.testing.assert_array_equal(blocks["labels"] > 0, whole["labels"] > 0)
+        assert len(blocks["rows"]) == len(whole["rows"]) == blocks["labels"].max() > 3
+        for row in blocks["rows"]:
+            inside = blocks["labels"] == int(row["label"])
+            assert int(row["pixels"]) == inside.sum() > 0
+            (twin,) = np.unique(whole["labels"][inside])
+            assert (whole["labels"] == twin).sum() == inside.sum()
+            assert float(row["score"]) == pytest.approx(float(whole["rows"][twin - 1]["score"]), abs=1e-4)
+
+
 @pytest.mark.skipif(REAL is None, reason="the shared images are not part of the repository")
 def test_real_nuclei_are_learned(tmp_path: Path) -> None:
     """A few steps on real images lower the loss; how far it can go is measured, not tested."""
