@@ -65,7 +65,7 @@ def measure(
     if method == "centroid":
         center = total[found] / size[found, None]
     else:
-        center = _approximate_medoids(solid, size, low, high, np.float32(anisotropy if dims == 3 else 1))[found]
+        center = _approximate_medoids(solid, size, low, high, anisotropy if dims == 3 else 1.0)[found]
     label = found if numbers is None else numbers[found].astype(np.int64)
     return Measured(label, size[found], (high - low)[found, 3 - dims :], center[:, 3 - dims :])
 
