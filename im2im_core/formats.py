@@ -67,8 +67,13 @@ def image_loader(registry: Registry, reader: Choice | None = None) -> ReadImage:
     return load
 
 
-def image_writer(registry: Registry, path: Path) -> ImageWriter:
+def image_writer(registry: Registry, path: Path, *, labels: bool = False) -> ImageWriter:
     """The writer of a file name.
+
+    Args:
+        registry: the installed plug-ins.
+        path: of the file, or one that ends alike.
+        labels: whole numbers will name objects or classes; told to a writer that has a setting `content`.
 
     Raises:
         OutputError: no installed writer makes such files.
@@ -77,7 +82,9 @@ def image_writer(registry: Registry, path: Path) -> ImageWriter:
     if not found:
         suffixes = ", ".join(known_suffixes(registry, "writer")) or "none; pip install im2im-io"
         raise OutputError(f"no installed writer makes '{path.name}'", f"suffixes that can be written: {suffixes}")
-    writer: ImageWriter = found[0].component.factory(found[0].component.config())
+    component = found[0].component
+    content = {"content": "labels"} if labels and "content" in component.config.model_fields else {}
+    writer: ImageWriter = component.factory(component.config(**content))
     return writer
 
 

@@ -135,7 +135,8 @@ def run_prediction(
         opened, *others = [in_direction(each, direction) for each in (opened, *others)]
     found = find_images(images, suffixes=known_suffixes(registry))
     sizes = window_sizes(window, opened.manifest.spatial_dims)
-    writer = image_writer(registry, Path(f"result{suffix}"))
+    named = opened.manifest.task in ("semantic-segmentation", "instance-segmentation")
+    writer = image_writer(registry, Path(f"result{suffix}"), labels=named)
     check_writable(out)
 
     from im2im_core.cli.result_files import ResultFiles
@@ -152,7 +153,8 @@ def run_prediction(
     load = image_loader(registry, opened.config.reader)
     failed: list[tuple[Path, Im2imError]] = []
     values = values_table(opened.manifest.task, out)
-    files = ResultFiles(out, suffix, writer, objects, raw)
+    plain = image_writer(registry, Path(f"output{suffix}"))
+    files = ResultFiles(out, suffix, writer, objects, plain if raw else None)
     with values or nullcontext(), shares("predicting", len(found)) as progress:
         for stem, path in progress.each(found):
             try:

@@ -25,14 +25,14 @@ class ResultFiles:
         suffix: format of results.
         writer: of that format.
         objects: write `objects/STEM.csv`, where the results are labels.
-        raw: write the network's output as `network-output/STEM`, in the same format.
+        raw: writer of the network's output, `network-output/STEM` in the same format; None: it is not written.
     """
 
     out: Path
     suffix: str
     writer: ImageWriter
     objects: bool = True
-    raw: bool = False
+    raw: ImageWriter | None = None
 
     def predict(
         self, predictor: Predictor, image: Image, stem: str, progress: Callable[[float], None] | None = None
@@ -44,8 +44,8 @@ class ResultFiles:
         table = self.out / OBJECTS / f"{stem}.csv"
         if predictor.is_large(image):
             wanted = Wanted(
-                result=self._creates(target),
-                raw=self._creates(raw_target) if self.raw else None,
+                result=_creates(self.writer, target),
+                raw=_creates(self.raw, raw_target) if self.raw else None,
                 objects=self.objects,
                 scratch=self.out,
             )
@@ -55,7 +55,7 @@ class ResultFiles:
             return
         raw = predictor.raw(image)
         if self.raw:
-            self.writer.write(raw_target, raw_image(predictor, raw, image))
+            self.raw.write(raw_target, raw_image(predictor, raw, image))
         found, scores = predictor.postprocessing(image).with_scores(raw)
         self.writer.write(target, predictor.as_image(as_target(found, predictor.bundle), image))
         if self.objects and labels:
@@ -63,5 +63,6 @@ class ResultFiles:
             objects.add(found, (0,) * found.ndim)
             write_objects(table, axes, objects.rows(pixel_size_of(predictor, image), scores))
 
-    def _creates(self, path: Path) -> Callable[[Image, tuple[int, ...], Any], RegionWriter]:
-        return lambda like, shape, dtype: self.writer.create(path, like, shape, dtype)
+
+def _creates(writer: ImageWriter, path: Path) -> Callable[[Image, tuple[int, ...], Any], RegionWriter]:
+    return lambda like, shape, dtype: writer.create(path, like, shape, dtype)

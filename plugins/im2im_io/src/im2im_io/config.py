@@ -71,6 +71,15 @@ class OmeZarrWriterConfig(ComponentConfig):
 
     chunk: int = Field(512, ge=16, description="edge of a chunk along Y and X, in pixels")
     chunk_z: int = Field(1, ge=1, description="planes per chunk along Z")
+    levels: int | None = Field(
+        None,
+        ge=1,
+        le=20,
+        description="resolution levels, each half as high and wide; null: until one is a single chunk",
+    )
+    content: Literal["image", "labels"] = Field(
+        "image", description="labels are written as a label image of the standard, and never averaged"
+    )
 
 
 class PngWriterConfig(ComponentConfig):

@@ -1,7 +1,8 @@
-"""The `ome-zarr` writer: NGFF 0.4 on zarr format 2, one resolution level."""
+"""The `ome-zarr` writer: NGFF 0.4 on zarr format 2, with a pyramid of resolution levels."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,10 @@ import zarr  # type: ignore[import-untyped]
 
 from im2im_core.image import Image
 from im2im_io.config import OmeZarrWriterConfig
+from im2im_io.ngff import LABELS, image_attributes, label_attributes, label_list
+from im2im_io.pyramid import copy_level, level_shapes
 from im2im_io.region_file import RegionFile, copy_image
 from im2im_io.zarr_folder import ZARR_3
-
-_KINDS = {"T": "time", "C": "channel", "Z": "space", "Y": "space", "X": "space"}
-_COLOURS = ("FFFFFF", "00FF00", "FF00FF", "00FFFF", "FFFF00", "FF0000", "0000FF")
 
 
 class OmeZarrWriter:
@@ -37,56 +37,52 @@ class OmeZarrWriter:
     def create(self, path: Path, like: Image, shape: tuple[int, ...], dtype: Any) -> RegionFile:
         """Start an image of `shape` in the axes of `like`, with its pixel size and channel names.
 
-        Regions that are whole chunks are written once; others have their chunks read and written again.
+        Regions that are whole chunks are written once; others have their chunks read and written again. The coarser
+        levels of the pyramid are made when the image is complete.
 
         Raises:
             OutputError: it cannot be written there.
         """
         described = like.with_data(np.broadcast_to(np.zeros((), dtype), shape))
-        chunks = self._chunks(like.axes, shape)
-        return RegionFile(path, lambda beside: _open_array(beside, described, chunks, path.name))
+        labels = np.dtype(dtype).kind == "b" or (self._config.content == "labels" and np.dtype(dtype).kind in "iu")
+        shapes = level_shapes(described.axes, shape, self._config.chunk, self._config.levels)
+        # Of labels the levels lie in the group that the standard has for them, and the image points there.
+        inside = f"labels/{LABELS}/" if labels else ""
+        start = functools.partial(self._start, image=described, shapes=shapes, inside=inside, name=path.name)
+        finish = functools.partial(_coarsen, axes=described.axes, inside=inside, count=len(shapes), labels=labels)
+        return RegionFile(path, start, finish)
 
     def _chunks(self, axes: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         wanted = {"Y": self._config.chunk, "X": self._config.chunk, "Z": self._config.chunk_z}
         return tuple(min(wanted.get(axis, 1), length) for axis, length in zip(axes, shape, strict=True))
 
+    def _start(self, folder: Path, image: Image, shapes: list[tuple[int, ...]], inside: str, name: str) -> Any:
+        """All groups and empty levels; returns the finest."""
+        root = _group(folder)
+        root.attrs.update(image_attributes(image, name, shapes, inside, averaged=not inside))
+        if inside:
+            _group(folder / "labels").attrs.update(label_list())
+            _group(folder / inside).attrs.update(label_attributes(image, shapes))
+        holder = _group(folder / inside, mode="a") if inside else root
+        for number, shape in reversed(list(enumerate(shapes))):
+            finest = _array(holder, str(number), shape, self._chunks(image.axes, shape), image.dtype)
+        return finest
 
-def _open_array(folder: Path, image: Image, chunks: tuple[int, ...], name: str) -> Any:
-    settings: dict[str, Any] = {"shape": image.shape, "chunks": chunks, "dtype": image.dtype, "fill_value": 0}
-    attributes = ngff_attributes(image, name)
+
+def _coarsen(finest: Any, folder: Path, axes: str, inside: str, count: int, labels: bool) -> None:
+    fine = finest
+    for number in range(1, count):
+        coarse = zarr.open_array(str(folder / inside / str(number)), mode="r+")
+        copy_level(fine, coarse, axes, mean=not labels)
+        fine = coarse
+
+
+def _group(folder: Path, mode: str = "w") -> Any:
+    return zarr.open_group(str(folder), mode=mode, **({"zarr_format": 2} if ZARR_3 else {}))
+
+
+def _array(group: Any, name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: Any) -> Any:
+    settings: dict[str, Any] = {"shape": shape, "chunks": chunks, "dtype": dtype, "fill_value": 0}
     if ZARR_3:
-        group: Any = zarr.open_group(str(folder), mode="w", zarr_format=2)
-        group.attrs.update(attributes)
-        return group.create_array("0", chunk_key_encoding={"name": "v2", "separator": "/"}, **settings)
-    group = zarr.open_group(str(folder), mode="w")
-    group.attrs.update(attributes)
-    return group.create_dataset("0", dimension_separator="/", **settings)
-
-
-def ngff_attributes(image: Image, name: str) -> dict[str, Any]:
-    """The `multiscales` and `omero` blocks of NGFF 0.4.
-
-    Args:
-        image: axes, pixel size in micrometre and channel names.
-        name: of the image.
-    """
-    axes = [
-        {"name": axis.lower(), "type": _KINDS[axis], **({"unit": "micrometer"} if axis in image.pixel_size else {})}
-        for axis in image.axes
-    ]
-    scale = [float(image.pixel_size.get(axis, 1.0)) for axis in image.axes]
-    datasets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": scale}]}]
-    # Other software expects the block, names or not.
-    omero = {"id": 1, "name": name, "version": "0.4", "channels": _channels(image)}
-    return {"multiscales": [{"version": "0.4", "name": name, "axes": axes, "datasets": datasets}], "omero": omero}
-
-
-def _channels(image: Image) -> list[dict[str, Any]]:
-    integer = image.dtype.kind in "ui"
-    low, high = (0.0, float(np.iinfo(image.dtype).max)) if integer else (0.0, 1.0)
-    window = {"min": low, "max": high, "start": low, "end": high}
-    count = image.sizes.get("C", 1)
-    names = [{"label": name} for name in image.channel_names] or [{}] * count
-    return [
-        {**names[i], "color": _COLOURS[i % len(_COLOURS)], "active": True, "window": dict(window)} for i in range(count)
-    ]
+        return group.create_array(name, chunk_key_encoding={"name": "v2", "separator": "/"}, **settings)
+    return group.create_dataset(name, dimension_separator="/", **settings)

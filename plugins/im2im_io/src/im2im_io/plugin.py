@@ -150,7 +150,7 @@ def im2im_writers() -> Iterator[Writer]:
     )
     yield Writer(
         name="ome-zarr",
-        summary="OME-Zarr 0.4 with pixel size and channel names",
+        summary="OME-Zarr 0.4 with a pyramid, pixel size and channel names",
         config=config.OmeZarrWriterConfig,
         factory=_write_ome_zarr,
         suffixes=(".ome.zarr", ".zarr"),
