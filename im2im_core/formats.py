@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from im2im_core.config import Choice
 from im2im_core.errors import DataError, OutputError
@@ -32,15 +33,21 @@ def known_suffixes(registry: Registry, kind: str = "reader") -> tuple[str, ...]:
     return tuple(sorted({s for entry in registry.components(kind) for s in entry.component.suffixes}))  # type: ignore[attr-defined]
 
 
-def image_loader(registry: Registry, reader: Choice | None = None) -> ReadImage:
-    """`load(path) -> Image`: the chosen reader, or the readers of the file's suffix one after the other."""
+def image_loader(registry: Registry, reader: Choice | None = None, *, scene: int | str | None = None) -> ReadImage:
+    """`load(path) -> Image`: the chosen reader, or the readers of the file's suffix one after the other.
+
+    Args:
+        registry: the installed plug-ins.
+        reader: chosen, with its settings.
+        scene: number from 0, or name, of an image of a file that holds several; None: as the reader is set.
+    """
     built: dict[str, ReadImage] = {}
 
     def candidates(path: Path) -> list[tuple[str, Callable[[], ReadImage]]]:
         if reader is not None:
-            return [(reader.name, partial(reader.component.factory, reader.config))]
+            return [(reader.name, partial(_build, reader.component, reader.config, scene))]
         found = [entry.component for entry in by_suffix(registry, "reader", path)]
-        return [(component.name, partial(component.factory, component.config())) for component in found]
+        return [(component.name, partial(_build, component, component.config(), scene)) for component in found]
 
     def load(path: Path) -> Image:
         if not path.exists():
@@ -65,6 +72,15 @@ def image_loader(registry: Registry, reader: Choice | None = None) -> ReadImage:
         raise DataError(f"cannot read '{path}'; readers tried: " + "; ".join(reasons), hint)
 
     return load
+
+
+def _build(component: Any, config: Any, scene: int | str | None) -> ReadImage:
+    if scene is not None:
+        if "scene" not in component.config.model_fields:
+            raise DataError(f"reader '{component.name}' knows no scenes", "leave --scene out")
+        config = component.config.model_validate({**config.model_dump(), "scene": scene})
+    read: ReadImage = component.factory(config)
+    return read
 
 
 def image_writer(registry: Registry, path: Path, *, labels: bool = False) -> ImageWriter:

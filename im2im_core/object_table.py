@@ -88,10 +88,17 @@ def columns_of(axes: str) -> list[str]:
     return ["label", "score", *(f"center_{letter}" for letter in letters), "pixels", size, *box]
 
 
-def write_objects(path: Path, axes: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write the table as CSV, whole or not at all."""
+def write_objects(path: Path, axes: str, rows: Sequence[Mapping[str, Any]], *, times: bool = False) -> None:
+    """Write the table as CSV, whole or not at all.
+
+    Args:
+        path: the file.
+        axes: spatial axes, "YX" or "ZYX".
+        rows: of the objects.
+        times: rows begin with `time`.
+    """
     with write_beside(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.DictWriter(stream, columns_of(axes))
+        table = csv.DictWriter(stream, ["time"] * times + columns_of(axes))
         table.writeheader()
         table.writerows(rows)
 

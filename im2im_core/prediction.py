@@ -198,7 +198,7 @@ class Predictor:
         if source.shape[0] != expected:
             raise DataError(
                 f"the image has {source.shape[0]} channel(s), the model was trained on {expected}",
-                "select the channels that the model was trained on",
+                "choose with --channel those that the model was trained on",
             )
         if 0 in source.shape:
             raise DataError(f"the image is empty: shape {source.shape}")

@@ -93,7 +93,7 @@ def predict_blocks(
                 found = as_target(post(predicted), predictor.bundle)
                 channels = found.shape[: found.ndim - len(shape)]
                 result = result or stack.enter_context(
-                    _started(wanted.result, _like(predictor, image, channels, shape, found.dtype))
+                    started(wanted.result, _like(predictor, image, channels, shape, found.dtype))
                 )
                 inner = (*(slice(None) for _ in channels), *piece.inner)
                 result.write_region((*(0 for _ in channels), *piece.start), found[inner])
@@ -108,7 +108,7 @@ def _merged(predictor: Predictor, image: Image, merger: LabelMerger, wanted: Wan
     scores = merger.finish()
     like = _like(predictor, image, (), shape, label_type(merger.count))
     table = ObjectTable(like.axes, merger.count) if wanted.objects else None
-    with _started(wanted.result, like) as result:
+    with started(wanted.result, like) as result:
         for piece, labels in merger.cores():
             result.write_region(piece.start, labels)
             if table:
@@ -137,12 +137,12 @@ def _like(predictor: Predictor, image: Image, channels: tuple[int, ...], shape: 
 def _raw(predictor: Predictor, image: Image, create: Create, channels: int) -> Iterator[RegionWriter]:
     shape = image.channels_first(predictor.spatial_dims).shape[1:]
     empty = np.broadcast_to(np.zeros((), np.float32), (channels, *shape))
-    with _started(create, raw_image(predictor, empty, image)) as writer:
+    with started(create, raw_image(predictor, empty, image)) as writer:
         yield writer
 
 
 @contextmanager
-def _started(create: Create, like: Image) -> Iterator[RegionWriter]:
+def started(create: Create, like: Image) -> Iterator[RegionWriter]:
     """A file that is completed when all went well, and leaves nothing behind otherwise."""
     writer = create(like, like.shape, like.dtype)
     try:

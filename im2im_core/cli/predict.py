@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from im2im_core.errors import Im2imError
     from im2im_core.image import Image
     from im2im_core.registry import Registry
+    from im2im_core.selection import Part
     from im2im_core.uncertainty import Sampling
 
 _log = logging.getLogger(__name__)
@@ -70,6 +71,18 @@ def predict(
             "--objects/--no-objects", help="Of instance segmentation: a table of the objects as objects/NAME.csv."
         ),
     ] = True,
+    scene: Annotated[
+        str | None,
+        typer.Option("--scene", help="Image of a file that holds several: number from 0, or name.", show_default=False),
+    ] = None,
+    time: Annotated[
+        int | None,
+        typer.Option("--time", min=0, help="Time point from 0 of a time-lapse; by default all.", show_default=False),
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option("--channel", help="Channel to give to the model: name, or number from 0. May be repeated."),
+    ] = None,
     raw: Annotated[
         bool,
         typer.Option("--raw", help="Also write the network's output, before post-processing, into network-output/."),
@@ -77,6 +90,7 @@ def predict(
 ) -> None:
     """Apply a trained model to images."""
     from im2im_core.registry import Registry
+    from im2im_core.selection import Part
 
     sampling = None
     if uncertainty or ensemble:
@@ -99,6 +113,7 @@ def predict(
         sampling=sampling,
         objects=objects,
         raw=raw,
+        part=Part(int(scene) if scene is not None and scene.isdecimal() else scene, time, tuple(channel or ())),
     )
     report_failures(failed)
 
@@ -119,6 +134,7 @@ def run_prediction(
     sampling: Sampling | None = None,
     objects: bool = True,
     raw: bool = False,
+    part: Part | None = None,
 ) -> list[tuple[Path, Im2imError]]:
     """Predict every image; returns those that could not be."""
     from im2im_core.bundle import open_bundle
@@ -150,7 +166,8 @@ def run_prediction(
     ]
     if sampling:
         check_sampling(predictors, sampling)
-    load = image_loader(registry, opened.config.reader)
+    load = image_loader(registry, opened.config.reader, scene=part.scene if part else None)
+    chosen = part.of if part else (lambda image: image)
     failed: list[tuple[Path, Im2imError]] = []
     values = values_table(opened.manifest.task, out)
     plain = image_writer(registry, Path(f"output{suffix}"))
@@ -159,13 +176,13 @@ def run_prediction(
         for stem, path in progress.each(found):
             try:
                 if sampling is None and not values:
-                    files.predict(predictors[0], load(path), stem, progress.part)
+                    files.predict(predictors[0], chosen(load(path)), stem, progress.part)
                     continue
                 maps: Mapping[str, Image] = {}
                 if sampling is None:
-                    result = predictors[0].predict(load(path))
+                    result = predictors[0].predict(chosen(load(path)))
                 else:
-                    result, maps = predict_uncertain(predictors, load(path), sampling)
+                    result, maps = predict_uncertain(predictors, chosen(load(path)), sampling)
                 if values:
                     values.add(path, result, maps)
                 else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from im2im_core.cli.time_lapse import predict_frames
 from im2im_core.image import Image
 from im2im_core.interfaces import ImageWriter, RegionWriter
 from im2im_core.object_table import ObjectTable, write_objects
@@ -34,14 +35,28 @@ class ResultFiles:
     objects: bool = True
     raw: ImageWriter | None = None
 
+    def result(self, stem: str) -> Path:
+        """File of labels, classes or an image."""
+        return self.out / f"{stem}{self.suffix}"
+
+    def output(self, stem: str) -> Path:
+        """File of the network's output."""
+        return self.out / RAW / f"{stem}{self.suffix}"
+
+    def table(self, stem: str) -> Path:
+        """File of the objects."""
+        return self.out / OBJECTS / f"{stem}.csv"
+
     def predict(
         self, predictor: Predictor, image: Image, stem: str, progress: Callable[[float], None] | None = None
     ) -> None:
         """Predict and write; what is large is written block by block. Nothing half-written is left under its name."""
-        target, raw_target = self.out / f"{stem}{self.suffix}", self.out / RAW / f"{stem}{self.suffix}"
+        if image.sizes.get("T", 1) > 1:
+            predict_frames(self, predictor, image, stem, progress)
+            return
+        target, raw_target, table = self.result(stem), self.output(stem), self.table(stem)
         labels = predictor.postprocessing(image).labels
         axes = "ZYX"[-predictor.spatial_dims :]
-        table = self.out / OBJECTS / f"{stem}.csv"
         if predictor.is_large(image):
             wanted = Wanted(
                 result=_creates(self.writer, target),
