@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,29 @@ def _build(component: Any, config: Any, scene: int | str | None) -> ReadImage:
         config = component.config.model_validate({**config.model_dump(), "scene": scene})
     read: ReadImage = component.factory(config)
     return read
+
+
+def try_readers(registry: Registry, path: Path) -> Iterator[tuple[str, Image | str]]:
+    """Every reader by name, those first that `image_loader` would try first: the opened image, or why there is none.
+
+    Raises:
+        DataError: the file does not exist.
+    """
+    if not path.exists():
+        raise DataError(f"'{path}' does not exist", "check the path")
+    fitting = by_suffix(registry, "reader", path)
+    for entry in fitting:
+        component = entry.component
+        try:
+            yield component.name, component.factory(component.config())(path)
+        except DataError as error:
+            yield component.name, error.message + (f" ({error.hint})" if error.hint else "")
+        except Exception as error:
+            yield component.name, f"{type(error).__name__}: {error}"
+    for entry in registry.components("reader"):
+        if entry not in fitting:
+            suffixes = " ".join(entry.component.suffixes)  # type: ignore[attr-defined]
+            yield entry.component.name, f"takes other files: {suffixes}"
 
 
 def image_writer(registry: Registry, path: Path, *, labels: bool = False) -> ImageWriter:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -118,6 +119,10 @@ def test_commands_exist_with_their_options(block: Block, empty_folder: Path) -> 
     if "--config" in arguments:
         file = empty_folder / arguments[arguments.index("--config") + 1]
         file.write_text("model: embedseg\ndataset: {path: nuclei/train}\n", encoding="utf-8")
+    if "--for" in arguments:
+        file = empty_folder / arguments[arguments.index("--for") + 1]
+        file.parent.mkdir(parents=True)
+        pytest.importorskip("tifffile").imwrite(file, np.zeros((20, 30), np.uint8))
     if (arguments[0] in HARMLESS and "RUN" not in block.text) or "--dry-run" in arguments or arguments[0] == "init":
         done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, f"{done.output}\n{done.exception}"

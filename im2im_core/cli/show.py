@@ -11,16 +11,29 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from im2im_core.components import Component
+    from im2im_core.image import Image
+    from im2im_core.registry import Registry
 
 
 def show(
     what: Annotated[str, typer.Argument(help="A kind such as model or loss; or a bundle.")],
     name: Annotated[str | None, typer.Argument(help="Name of a component of that kind.", show_default=False)] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--for", help="With 'reader': which readers open this file, and why others do not."),
+    ] = None,
 ) -> None:
-    """Show a component with its settings, or a bundle."""
+    """Show a component with its settings, a bundle, or what readers make of a file."""
     from im2im_core.registry import Registry
 
     registry = Registry.discover()
+    if file is not None:
+        from im2im_core.cli.list import kind_of
+
+        if name is not None or kind_of(what) != "reader":
+            raise typer.BadParameter("only goes with 'reader' alone: im2im show reader --for FILE", param_hint="--for")
+        _show_readers(registry, file)
+        return
     if name is None:
         _show_bundle(Path(what))
         return
@@ -29,6 +42,36 @@ def show(
 
     found = find_component(registry, kind_of(what), name)
     _show_component(found.component, found.plugin)
+
+
+def _show_readers(registry: Registry, file: Path) -> None:
+    from rich.table import Table
+
+    from im2im_core.cli.console import console
+    from im2im_core.errors import DataError
+    from im2im_core.formats import try_readers
+
+    table = Table("reader", "opens it", "what it finds, or why not", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    opened = False
+    for name, found in try_readers(registry, file):
+        if isinstance(found, str):
+            table.add_row(name, "no", found)
+            continue
+        table.add_row(name, "also" if opened else "yes", image_text(found))
+        opened = True
+    console().print(table)
+    if not opened:
+        raise DataError(f"no installed reader opens '{file}'", "convert it to OME-TIFF, or install a reader for it")
+
+
+def image_text(image: Image) -> str:
+    """Axes with their lengths, pixel type, and what is known of sizes and channels."""
+    parts = [" ".join(f"{axis}={length}" for axis, length in image.sizes.items()), image.dtype.name]
+    if image.pixel_size:
+        parts.append(" ".join(f"{axis} {size:.4g}" for axis, size in image.pixel_size.items()) + " um")
+    if image.channel_names:
+        parts.append("channels " + ", ".join(f"'{name}'" for name in image.channel_names))
+    return "; ".join(parts)
 
 
 def _show_component(component: Component, plugin: str) -> None:

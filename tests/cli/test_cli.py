@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -353,3 +354,22 @@ def test_interruption(im2im: Im2im, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = im2im("plugins")
     assert answer.code == 130
     assert "Traceback" not in answer.err
+
+
+# --- show reader --for
+
+
+def test_what_readers_make_of_a_file(im2im: Im2im, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((3, 20, 30), np.uint8))
+    (tmp_path / "b.npy").write_text("no array")
+    if ("reader", "io/numpy") not in COMPONENTS:
+        pytest.skip("im2im-io is not installed")
+    answer = im2im("show", "reader", "--for", tmp_path / "a.npy")
+    assert answer.code == 0
+    lines = {line.split()[0]: line for line in answer.out.splitlines() if line.strip()}
+    assert "yes" in lines["numpy"] and "C=3 Y=20 X=30; uint8" in lines["numpy"]
+    assert "takes other files: .png" in lines["image"]
+    failed(im2im("show", "reader", "--for", tmp_path / "b.npy"), "no installed reader opens")
+    failed(im2im("show", "reader", "--for", tmp_path / "c.npy"), "does not exist")
+    assert im2im("show", "model", "--for", tmp_path / "a.npy").code == 2
+    assert im2im("show", "reader", "numpy", "--for", tmp_path / "a.npy").code == 2

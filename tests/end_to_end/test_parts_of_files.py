@@ -58,9 +58,7 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("suffix", [".tiff", ".ome.zarr"])
-def test_a_time_lapse_comes_out_as_one(
-    predict: Predict, frames: list[Any], tmp_path: Path, suffix: str
-) -> None:
+def test_a_time_lapse_comes_out_as_one(predict: Predict, frames: list[Any], tmp_path: Path, suffix: str) -> None:
     movie = Image(np.stack(frames), "TYX", {"Y": 0.5, "X": 0.5})
     image_writer(REGISTRY, Path(f"m{suffix}")).write(tmp_path / f"m{suffix}", movie)
     assert predict(tmp_path / f"m{suffix}", tmp_path / "all", "--suffix", suffix, "--raw") == 0
