@@ -8,6 +8,7 @@ import typer
 
 from im2im_core.cli.demo import demo
 from im2im_core.cli.evaluate import evaluate
+from im2im_core.cli.export import export
 from im2im_core.cli.init import init
 from im2im_core.cli.inspect import inspect
 from im2im_core.cli.list import list_components
@@ -29,6 +30,7 @@ app.command()(train)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(report)
+app.command()(export)
 app.command("list")(list_components)
 app.command()(show)
 app.command()(plugins)

@@ -82,13 +82,13 @@ def test_help_names_every_command(im2im: Im2im, arguments: list[str]) -> None:
     answer = im2im(*arguments)
     assert answer.code in ((0,) if arguments else (0, 2))
     text = answer.out + answer.err
-    for command in ("train", "predict", "evaluate", "report", "list", "show", "plugins", "init", "demo"):
+    for command in ("train", "predict", "evaluate", "report", "export", "list", "show", "plugins", "init", "demo"):
         assert command in text
     assert "--debug" in text
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "predict", "evaluate", "report", "list", "show", "plugins", "init", "demo"]
+    "command", ["train", "predict", "evaluate", "report", "export", "list", "show", "plugins", "init", "demo"]
 )
 def test_every_command_has_help(im2im: Im2im, command: str) -> None:
     answer = im2im(command, "--help")
