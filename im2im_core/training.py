@@ -20,6 +20,7 @@ from im2im_core.files import check_writable, write_json, write_text
 from im2im_core.formats import image_loader
 from im2im_core.interfaces import DataFacts, TrainingResult
 from im2im_core.planning import inspect_data, plan_settings
+from im2im_core.processes import job, rank
 from im2im_core.registry import Registry
 from im2im_core.tuning import Tuned, tune_postprocessing
 
@@ -67,7 +68,9 @@ class FinishedRun:
 
 
 def new_run_dir(parent: Path, config: RunConfig) -> Path:
-    """`<time>-<model>` inside `parent`; a number is added when that exists."""
+    """`<time>-<model>` inside `parent`, or `<job>-<model>` in a cluster's job; a number is added when that exists."""
+    if shared := job():
+        return parent / f"{shared}-{config.model.component.name}"
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{config.model.component.name}"
     candidates = [parent / name, *(parent / f"{name}-{n}" for n in range(2, 100))]
     return next(path for path in candidates if not path.exists())
@@ -118,8 +121,10 @@ def train(
         announce(facts)
     config = plan_settings(registry, config, facts, load)
     check_writable(run_dir)
-    write_text(run_dir / "config.yaml", config.to_yaml())
-    write_json(run_dir / "environment.json", environment(registry, command))
+    first = rank() == 0
+    if first:
+        write_text(run_dir / "config.yaml", config.to_yaml())
+        write_json(run_dir / "environment.json", environment(registry, command))
     import pytorch_lightning as pl
 
     pl.seed_everything(config.seed, workers=True, verbose=False)
@@ -146,6 +151,8 @@ def train(
         raise OutputError(
             f"cannot write to '{run_dir}': {error.strerror or error}", "free some space, then --resume"
         ) from error
+    if not first:
+        return FinishedRun(run_dir, run_dir / "bundle", result, facts, time.monotonic() - started)
     tuned = None if result.interrupted else tune_postprocessing(config, result.model, data, facts.pixel_size)
     if tuned:
         config = tuned.config

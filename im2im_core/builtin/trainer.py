@@ -210,7 +210,8 @@ class LightningTrainer:
         source = next((path for path in kept if path.is_file()), None)
         averaged = any(isinstance(config, StochasticWeightAveraging) for config in self.config.callbacks)
         metrics = checkpoints.figures
-        if source is not None and (interrupted or not averaged):
+        # The first process may still be writing; the others have no use for the weights.
+        if source is not None and trainer.is_global_zero and (interrupted or not averaged):
             checkpoint = read_checkpoint(source)
             metrics = checkpoint["callbacks"][Checkpoints.__qualname__]["figures"]
             model.load_state_dict(checkpoint["state_dict"])

@@ -13,14 +13,17 @@ __all__ = ["console", "track"]
 _REDIRECTED_WIDTH = 1000
 
 
-def console() -> Console:
+def console(*, quiet: bool = False) -> Console:
     """Where ordinary output goes. Never breaks lines of a redirected output, so that scripts can read it.
 
     Brackets are no markup: paths and types hold them.
+
+    Args:
+        quiet: print nothing.
     """
     import sys
 
     from rich.console import Console
 
     terminal = sys.stdout.isatty()
-    return Console(soft_wrap=not terminal, width=None if terminal else _REDIRECTED_WIDTH, markup=False)
+    return Console(soft_wrap=not terminal, width=None if terminal else _REDIRECTED_WIDTH, markup=False, quiet=quiet)

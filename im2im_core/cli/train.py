@@ -105,12 +105,12 @@ def run_training(
     from im2im_core.cli.console import console
     from im2im_core.cli.report import report_run
     from im2im_core.interfaces import DataFacts
+    from im2im_core.processes import rank, shared_run_folder
     from im2im_core.training import InitialWeights, find_checkpoint, new_run_dir
     from im2im_core.training import train as train_model
 
     checkpoint = find_checkpoint(resume) if resume else None
-    run_dir = resume or new_run_dir(out, settings)
-    terminal = console()
+    terminal = console(quiet=rank() > 0)
 
     def announce(facts: DataFacts) -> None:
         channels = f"{facts.in_channels} -> {facts.target_channels} channel(s)"
@@ -126,7 +126,10 @@ def run_training(
         terminal.print(f"weights from {init_from}; {len(names)} tensors start at random", highlight=False)
 
     start = InitialWeights(find_bundle(init_from), init_partial, left_out) if init_from else None
-    finished = train_model(registry, settings, run_dir, resume=checkpoint, init_from=start, announce=announce)
+    with shared_run_folder(lambda: resume or new_run_dir(out, settings)) as run_dir:
+        finished = train_model(registry, settings, run_dir, resume=checkpoint, init_from=start, announce=announce)
+    if rank() > 0:
+        return run_dir
     if finished.result.interrupted:
         terminal.print(f"stopped early; go on with: im2im train --resume {run_dir}", highlight=False)
     figures = ", ".join(f"{name} {value:.3f}" for name, value in list(finished.result.metrics.items())[:4])

@@ -31,7 +31,7 @@ class ImageToImage(pl.LightningModule):
         assert self.loss is not None  # the core leaves it out for prediction only
         prediction = self(batch["image"])
         loss = self.loss(prediction, batch["target"].to(prediction), costmap=batch.get("costmap"))
-        self.log(name, loss, on_step=False, on_epoch=True, batch_size=len(prediction))
+        self.log(name, loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(prediction))
         return {"loss": loss, "prediction": prediction.detach()}
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:

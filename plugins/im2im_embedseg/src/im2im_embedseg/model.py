@@ -71,13 +71,15 @@ class EmbedSeg(pl.LightningModule):  # type: ignore[misc]
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of patches."""
         loss, _ = self._step(batch)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch["image"]))
+        self.log(
+            "train_loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"])
+        )
         return loss
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Loss and prediction of a whole image; the trainer turns the prediction into figures."""
         loss, prediction = self._step(batch)
-        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]))
+        self.log("val_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
         return {"loss": loss, "prediction": prediction}
 
     def configure_optimizers(self) -> Any:

@@ -98,14 +98,16 @@ class Fcn(pl.LightningModule):  # type: ignore[misc]
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
         """Loss of a batch of patches."""
         loss = self.compare(self.raw(batch["image"]), batch)
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(batch["image"]))
+        self.log(
+            "train_loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"])
+        )
         return loss
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> dict[str, Tensor]:
         """Loss and prediction of a whole image; the trainer turns the prediction into figures."""
         raw = self.raw(batch["image"])
         loss = self.compare(raw, batch)
-        self.log("val_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["image"]))
+        self.log("val_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(batch["image"]))
         return {"loss": loss, "prediction": self.finish(raw)}
 
     def configure_optimizers(self) -> Any:

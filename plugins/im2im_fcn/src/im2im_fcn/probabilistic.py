@@ -110,8 +110,8 @@ class ProbabilisticUNet(Fcn):
         raw = self.decode(self.network(image), latent)
         divergence = kl_divergence(prior[0], prior[1], mean, logvar, self.config.kl_clamp)
         loss = self.compare(raw, batch) + self.config.beta * divergence
-        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(image))
-        self.log("train_kl", divergence.detach(), on_step=False, on_epoch=True, batch_size=len(image))
+        self.log("train_loss", loss.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
+        self.log("train_kl", divergence.detach(), on_step=False, on_epoch=True, sync_dist=True, batch_size=len(image))
         return loss
 
     def _seen(self, target: Tensor) -> Tensor:

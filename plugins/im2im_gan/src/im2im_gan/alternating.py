@@ -115,7 +115,7 @@ class Alternating(pl.LightningModule, ABC):  # type: ignore[misc]
     def note(self, stage: str, figures: dict[str, Tensor], count: int) -> None:
         """Log means over the epoch, `train_...` or `val_...`."""
         named = {f"{stage}_{name}": value.detach() for name, value in figures.items()}
-        self.log_dict(named, on_step=False, on_epoch=True, batch_size=count)
+        self.log_dict(named, on_step=False, on_epoch=True, sync_dist=True, batch_size=count)
 
 
 @contextmanager
