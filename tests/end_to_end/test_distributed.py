@@ -20,10 +20,17 @@ PLUGINS = {info.name for info in REGISTRY.plugins if info.state == "active"}
 pytestmark = pytest.mark.skipif(not {"fcn", "io"} <= PLUGINS, reason="im2im-fcn and im2im-io are not installed")
 # Instance norm and a mean over pixels: what a batch gives is the mean of what its halves give.
 SETTINGS = [
-    "network.channels=[4, 8]", "network.strides=[2]", "network.norm=instance", "dataset.patch_size=32",
-    "dataset.patches_per_image=4", "dataset.val_fraction=0.3", "trainer.max_epochs=3", "trainer.accelerator=cpu", "optimizer.name=sgd",
+    "network.channels=[4, 8]",
+    "network.strides=[2]",
+    "network.norm=instance",
+    "dataset.patch_size=32",
+    "dataset.patches_per_image=4",
+    "dataset.val_fraction=0.3",
+    "trainer.max_epochs=3",
+    "trainer.accelerator=cpu",
+    "optimizer.name=sgd",
     "optimizer.lr=0.05",
-]  # fmt: skip
+]
 
 
 def train(folder: Path, out: str, *more: str) -> Path:
