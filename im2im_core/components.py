@@ -77,6 +77,9 @@ class Dataset(Component):
 class Transform(Component):
     """`factory(config, *, spatial_dims) -> callable` from one sample dict to the next.
 
+    As a step of preprocessing, a callable may have `fit(image) -> callable`, which takes its statistics from the whole
+    image, and `context`, how many pixels around a region it looks at (64 where it does not say).
+
     Attributes:
         random: for augmentation only.
         keeps_size: results have as many pixels as images; what does not is for augmentation only.

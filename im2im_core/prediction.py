@@ -17,7 +17,7 @@ from im2im_core.build import Postprocessing, Step, build_postprocessing, build_s
 from im2im_core.bundle import Bundle, load_model
 from im2im_core.errors import ConfigError, DataError
 from im2im_core.image import Image, to_pixel_type
-from im2im_core.regions import fit_steps, prepared
+from im2im_core.regions import context_of, fit_steps, prepared
 from im2im_core.windows import Region, WindowOptions, sweep
 
 if TYPE_CHECKING:
@@ -144,8 +144,11 @@ class Predictor:
         self._check(source)
         steps = fit_steps(self._steps, source)
         size = block or BLOCK[self.spatial_dims]
-        rows = size[0] + 2 * halo + self.options.window[0]
-        for group in columns(cut_blocks(source.shape[1:], size, halo), 4 * self.out_channels * rows):
+        window = self.options.window[0]
+        # Predicted rows that wait for their block; and what is read: a strip at hand, one coming, one copied.
+        held = self.out_channels * (size[0] + 2 * halo + window)
+        read = 3 * source.shape[0] * (window + 2 * context_of(steps))
+        for group in columns(cut_blocks(source.shape[1:], size, halo), 4 * (held + read)):
             column = tuple(span(group, lambda each: each.read, axis) for axis in range(1, self.spatial_dims))
             bands = self._bands(source, steps, column, self.model)
             yield from rows_of_blocks(bands, group, tuple(part.start for part in column))

@@ -14,7 +14,7 @@ from im2im_core.image import Image
 from im2im_core.windows import Region
 
 NumpyArray = np.ndarray[Any, Any]
-# Pixels around a region that preprocessing sees too.
+# Pixels around a region that a step of preprocessing sees too, unless it says of itself how many it needs.
 CONTEXT = 64
 FIT_PIXELS = 2048 * 2048
 
@@ -22,8 +22,9 @@ FIT_PIXELS = 2048 * 2048
 def prepared(source: Image, region: Region, steps: Sequence[Step]) -> NumpyArray:
     """Preprocessed pixels (C, [Z], Y, X) of a region, seen with some context around it."""
     shape = source.shape[1:]
+    context = context_of(steps)
     around = tuple(
-        slice(max(0, p.start - CONTEXT), min(n, p.stop + CONTEXT)) for p, n in zip(region, shape, strict=True)
+        slice(max(0, p.start - context), min(n, p.stop + context)) for p, n in zip(region, shape, strict=True)
     )
     data = read_region(source, around)
     if not np.isfinite(data).all():
@@ -34,6 +35,11 @@ def prepared(source: Image, region: Region, steps: Sequence[Step]) -> NumpyArray
     inside = tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(region, around, strict=True))
     prepared: NumpyArray = np.asarray(sample["image"], np.float32)[(slice(None), *inside)]
     return prepared
+
+
+def context_of(steps: Sequence[Step]) -> int:
+    """Pixels around a region that some steps look at, one after the other."""
+    return sum(getattr(step, "context", CONTEXT) for step in steps)
 
 
 def read_region(source: Image, region: Region) -> NumpyArray:

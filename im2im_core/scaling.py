@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class Scaling:
     factor: NumpyArray
     key: str = "image"
     clip: bool = False
+    context: ClassVar[int] = 0
+    """No pixel but the one at hand is looked at."""
 
     def __call__(self, sample: Sample) -> Sample:
         """A new sample dict in which the part is scaled, as float32; numpy and torch alike."""
