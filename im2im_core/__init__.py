@@ -1,10 +1,14 @@
-"""The names that a plug-in author imports. Loads pydantic and pluggy when one of them is used, and never torch."""
+"""The names that a plug-in author imports, and those that a notebook does.
+
+Loads pydantic and pluggy when one of them is used; torch only for `train`, `predict`, `evaluate` and `load_bundle`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from im2im_core.api import TrainedModel, evaluate, load_bundle, predict, train
     from im2im_core.components import (
         Component,
         ComponentConfig,
@@ -52,19 +56,30 @@ __all__ = [
     "Preset",
     "Reader",
     "Sample",
+    "TrainedModel",
     "Trainer",
     "TrainingResult",
     "Transform",
     "Writer",
     "__version__",
+    "evaluate",
     "hookimpl",
+    "load_bundle",
+    "predict",
     "to_pixel_type",
+    "train",
     "write_beside",
 ]
+
+_FOR_NOTEBOOKS = {"TrainedModel", "evaluate", "load_bundle", "predict", "train"}
 
 
 def __getattr__(name: str) -> Any:
     # The command line imports this package too, and must not wait for pydantic to print its help.
+    if name in _FOR_NOTEBOOKS:
+        from im2im_core import api
+
+        return getattr(api, name)
     if name in __all__:
         from im2im_core import components, errors, files, hookspecs, image, interfaces
 
