@@ -15,6 +15,7 @@ from im2im_core.cli.list import list_components
 from im2im_core.cli.plugins import plugins
 from im2im_core.cli.predict import predict
 from im2im_core.cli.report import report
+from im2im_core.cli.schema import schema
 from im2im_core.cli.show import show
 from im2im_core.cli.train import train
 
@@ -35,6 +36,7 @@ app.command("list")(list_components)
 app.command()(show)
 app.command()(plugins)
 app.command()(init)
+app.command()(schema)
 app.command()(inspect)
 app.command()(demo)
 

@@ -19,6 +19,9 @@ from im2im_core.components import KINDS
 from im2im_core.registry import Registry
 
 REGISTRY = Registry.discover()
+COMMANDS = (
+    "train", "predict", "evaluate", "report", "export", "list", "show", "plugins", "init", "schema", "inspect", "demo",
+)  # fmt: skip
 COMPONENTS = [(kind, entry.qualified) for kind in KINDS for entry in REGISTRY.components(kind)]
 BORROWED = [(kind, name) for kind in ("optimizer", "scheduler") for name in borrowed_names(kind)]
 
@@ -82,14 +85,24 @@ def test_help_names_every_command(im2im: Im2im, arguments: list[str]) -> None:
     answer = im2im(*arguments)
     assert answer.code in ((0,) if arguments else (0, 2))
     text = answer.out + answer.err
-    for command in ("train", "predict", "evaluate", "report", "export", "list", "show", "plugins", "init", "demo"):
+    for command in (
+        "train",
+        "predict",
+        "evaluate",
+        "report",
+        "export",
+        "list",
+        "show",
+        "plugins",
+        "init",
+        "schema",
+        "demo",
+    ):
         assert command in text
     assert "--debug" in text
 
 
-@pytest.mark.parametrize(
-    "command", ["train", "predict", "evaluate", "report", "export", "list", "show", "plugins", "init", "demo"]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(im2im: Im2im, command: str) -> None:
     answer = im2im(command, "--help")
     assert answer.code == 0
