@@ -7,6 +7,7 @@ import sys
 import typer
 
 from im2im_core.cli.demo import demo
+from im2im_core.cli.doctor import doctor
 from im2im_core.cli.evaluate import evaluate
 from im2im_core.cli.export import export
 from im2im_core.cli.init import init
@@ -39,6 +40,7 @@ app.command()(init)
 app.command()(schema)
 app.command()(inspect)
 app.command()(demo)
+app.command()(doctor)
 
 
 def main() -> None:
