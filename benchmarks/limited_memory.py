@@ -131,13 +131,16 @@ def predict(folder: Path, part: float, limit: float, answers: Any) -> None:
     height = min(image.shape[1], max(WINDOW, int(part * 2**28 / rows / width)))
     region = image.with_data(image.data[:rows, :height, :width])
     writer = image_writer(registry, Path("x.ome.zarr"))
+    computed: list[int] = []
+    count = predictor.model.register_forward_hook(lambda module, windows, output: computed.append(len(output)))
     before = time.monotonic()
     ResultFiles(folder / "out", ".ome.zarr", writer).predict(predictor, region, "volume")
     spent = time.monotonic() - before
+    count.remove()
     windows = math.prod(len(window_starts(n, WINDOW, 0.25)) for n in region.shape)
     bare = bare_seconds(predictor, np.asarray(region.data[:WINDOW, :WINDOW, : 2 * WINDOW]))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    answers.put((means, region.shape, spent, windows, bare, peak))
+    answers.put((means, region.shape, spent, (windows, sum(computed)), bare, peak))
 
 
 def bare_seconds(predictor: Any, pixels: Any) -> float:
@@ -176,14 +179,15 @@ def main() -> None:
             (CGROUPS / f"im2im-{child.pid}").rmdir()
         if child.exitcode:
             raise SystemExit(f"the prediction ended with exit code {child.exitcode}: more than the limit was needed")
-        means, part, spent, windows, bare, peak = answers.get()
+        means, part, spent, (windows, computed), bare, peak = answers.get()
     size = math.prod(shape) * 4 / 2**30
     print(f"volume of {'x'.join(map(str, shape))} float32, {size:.1f} GiB; limit of {arguments.limit} GiB by {means}")
-    print(
-        f"part of {'x'.join(map(str, part))}, {math.prod(part) * 4 / 2**30:.2f} GiB: {spent:.0f} s, {windows} windows"
-    )
-    print(f"the network alone on as many windows: {windows * bare:.0f} s ({1000 * bare:.0f} ms each)")
-    print(f"throughput over that of the bare network: {windows * bare / spent:.3f}; peak memory {peak:.2f} GiB")
+    print(f"part of {'x'.join(map(str, part))}, {math.prod(part) * 4 / 2**30:.2f} GiB: {spent:.0f} s")
+    print(f"{windows} windows, {computed} computed, since those at the borders of columns are computed twice")
+    print(f"the network alone, on {computed} windows: {computed * bare:.0f} s ({1000 * bare:.0f} ms each)")
+    done, needed = computed * bare / spent, windows * bare / spent
+    print(f"throughput over that of the bare network: {done:.3f} on windows computed, {needed:.3f} on windows needed")
+    print(f"peak memory {peak:.2f} GiB")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ NumpyArray = np.ndarray[Any, Any]
 Region = tuple[slice, ...]
 # Pixels of a block along [Z], Y, X. Flat, since memory holds whole rows of blocks of a 2D image.
 BLOCK = {2: (1024, 2048), 3: (128, 256, 256)}
-# Bytes of prediction that may wait for post-processing.
-COLUMN_BYTES = 2**30
+# Bytes that a column may take while it is swept: what is read, and prediction that waits for post-processing.
+COLUMN_BYTES = {2: 5 * 2**28, 3: 3 * 2**28}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +71,10 @@ def columns(blocks: Sequence[Block], bytes_per_pixel: int, limit: int | None = N
 
     Args:
         blocks: all of them.
-        bytes_per_pixel: of prediction that wait, for each pixel of the other axes.
-        limit: bytes that a column may take; None: COLUMN_BYTES.
+        bytes_per_pixel: held for each pixel of the other axes.
+        limit: bytes that a column may take; None: by COLUMN_BYTES.
     """
-    limit = limit or COLUMN_BYTES
+    limit = limit or COLUMN_BYTES[len(blocks[0].read)]
     groups = [list(blocks)]
     while True:
         wide = [group for group in groups if _face(group) * bytes_per_pixel > limit and _divisible(group)]

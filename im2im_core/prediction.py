@@ -145,9 +145,10 @@ class Predictor:
         steps = fit_steps(self._steps, source)
         size = block or BLOCK[self.spatial_dims]
         window = self.options.window[0]
-        # Predicted rows that wait for their block; and what is read: a strip at hand, one coming, one copied.
-        held = self.out_channels * (size[0] + 2 * halo + window)
-        read = 3 * source.shape[0] * (window + 2 * context_of(steps))
+        # Predicted rows that wait for their block; sums, weights and what becomes of them; a strip of windows that is
+        # read, one that comes, and what preprocessing makes of both.
+        held = self.out_channels * (size[0] + 2 * halo + window) + (2 * self.out_channels + 1) * window
+        read = 4 * source.shape[0] * (window + 2 * context_of(steps))
         for group in columns(cut_blocks(source.shape[1:], size, halo), 4 * (held + read)):
             column = tuple(span(group, lambda each: each.read, axis) for axis in range(1, self.spatial_dims))
             bands = self._bands(source, steps, column, self.model)
@@ -175,7 +176,8 @@ class Predictor:
             whole = [bool(b or a) for b, a in zip(before, after, strict=True)]
             inside = tuple(slice(0, n) if w else part for part, n, w in zip(region, shape, whole, strict=True))
             data = prepared(source, inside, steps)
-            data = np.pad(data, [(0, 0), *zip(before, after, strict=True)], mode="symmetric")
+            if any(whole):
+                data = np.pad(data, [(0, 0), *zip(before, after, strict=True)], mode="symmetric")
             return data[(slice(None), *(p if w else slice(None) for p, w in zip(region, whole, strict=True)))]
 
         moved = tuple(slice(p.start + b, p.stop + b) for p, b in zip(column, before[1:], strict=True))

@@ -45,7 +45,8 @@ def context_of(steps: Sequence[Step]) -> int:
 def read_region(source: Image, region: Region) -> NumpyArray:
     """Decode a region. Only now does a lazy reader find out that its file is damaged further in."""
     try:
-        return np.asarray(source.data[(slice(None), *region)]).astype(np.float32)
+        # An array may not know how to become another type by itself, and what is float32 already is not copied.
+        return np.asarray(source.data[(slice(None), *region)]).astype(np.float32, copy=False)
     except Im2imError:
         raise
     except Exception as error:

@@ -16,7 +16,7 @@ from im2im_core import ConfigError, DataError, Image
 from im2im_core import prediction as prediction_module
 from im2im_core.bundle import open_bundle
 from im2im_core.prediction import Predictor
-from im2im_core.regions import CONTEXT, fit_steps
+from im2im_core.regions import CONTEXT, fit_steps, prepared
 
 
 @pytest.fixture(scope="module")
@@ -152,8 +152,28 @@ def test_only_asked_for_regions_are_read(bundles: dict[str, Any], monkeypatch: p
     source = Image(Watched(data.map_blocks(chunk)), "YX", {}, ())
     result = Predictor(bundles["2d"], device="cpu").raw(source)
     assert result.shape == (1, 300, 200)
-    # One row of windows and the context of preprocessing.
-    assert 0 < largest <= (16 + 2 * CONTEXT) * 200
+    assert largest == 16 * 200, "one row of windows"
+
+
+def test_a_step_sees_as_much_around_a_region_as_it_says() -> None:
+    seen = []
+
+    class Near:
+        context = 3
+
+        def __call__(self, sample: Any) -> Any:
+            seen.append(sample["image"].shape)
+            return sample
+
+    source = Image(np.arange(300 * 200, dtype=np.float32).reshape(1, 300, 200), "CYX")
+    region = (slice(100, 110), slice(0, 20))
+    for steps, shape in (
+        ([Near()], (1, 16, 23)),
+        ([Near(), Near()], (1, 22, 26)),
+        ([Near(), lambda sample: sample], (1, 16 + 2 * CONTEXT, 23 + CONTEXT)),
+    ):
+        np.testing.assert_array_equal(prepared(source, region, steps), source.data[:, 100:110, :20])
+        assert seen[-1] == shape
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
