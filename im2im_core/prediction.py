@@ -149,7 +149,8 @@ class Predictor:
         # read, one that comes, and what preprocessing makes of both.
         held = self.out_channels * (size[0] + 2 * halo + window) + (2 * self.out_channels + 1) * window
         read = 4 * source.shape[0] * (window + 2 * context_of(steps))
-        for group in columns(cut_blocks(source.shape[1:], size, halo), 4 * (held + read)):
+        blocks = cut_blocks(source.shape[1:], size, halo)
+        for group in columns(blocks, 4 * (held + read), overhang=self.options.window[1:]):
             column = tuple(span(group, lambda each: each.read, axis) for axis in range(1, self.spatial_dims))
             bands = self._bands(source, steps, column, self.model)
             yield from rows_of_blocks(bands, group, tuple(part.start for part in column))
