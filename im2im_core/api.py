@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from im2im_core.averages import mean_of_defined
 from im2im_core.build import build_metrics
 from im2im_core.bundle import BundleManifest, find_bundle, open_bundle
 from im2im_core.config import resolve
@@ -19,6 +19,7 @@ from im2im_core.formats import image_loader
 from im2im_core.image import Image
 from im2im_core.metric_choice import choose_metrics
 from im2im_core.prediction import Predictor
+from im2im_core.processes import shared_run_folder
 from im2im_core.registry import Registry
 from im2im_core.training import FinishedRun, new_run_dir
 from im2im_core.training import train as run_training
@@ -139,7 +140,8 @@ def train(
     flags: dict[str, Any] = {"dataset": {"path": str(data)}, **({"model": {"name": model}} if model else {})}
     assignments = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
     config = resolve(registry, preset=preset, flags=flags, assignments=assignments)
-    return run_training(registry, config, new_run_dir(Path(out), config))
+    with shared_run_folder(lambda: new_run_dir(Path(out), config)) as run_dir:
+        return run_training(registry, config, run_dir)
 
 
 def evaluate(
@@ -165,5 +167,4 @@ def evaluate(
         for metric in chosen.values():
             for name, value in metric(prediction, target).items():
                 figures.setdefault(name, []).append(float(value))
-    defined = {name: [value for value in values if not math.isnan(value)] for name, values in figures.items()}
-    return {name: sum(values) / len(values) if values else math.nan for name, values in defined.items()}
+    return {name: mean_of_defined(values) for name, values in figures.items()}

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from im2im_core.build import build_steps
 from im2im_core.bundle import Bundle, load_model
@@ -30,6 +29,7 @@ from im2im_core.exported_network import (
 )
 from im2im_core.files import write_beside, write_text
 from im2im_core.image import Image
+from im2im_core.layers import dump_yaml
 from im2im_core.regions import fit_steps, prepared
 
 WEIGHTS: dict[Any, str] = {"torchscript": "weights.pt", "onnx": "weights.onnx"}
@@ -61,10 +61,11 @@ def write_package(bundle: Bundle, path: Path) -> Exported:
             output = model(torch.from_numpy(_preprocessed(bundle, image))).float().numpy()
         np.save(folder / "test_output.npy", output)
         (folder / "README.md").write_text(_documentation(bundle), encoding="utf-8")
-        content = description(bundle, image, output, max(sizes), steps)
+        names = tuple(getattr(model, "output_names", ()))
+        content = description(bundle, image, output, max(sizes), steps, names if len(names) == output.shape[1] else ())
         weights = content["weights"]
         weights["torchscript"]["pytorch_version"] = str(torch.__version__).partition("+")[0]
-        write_text(folder / "bioimageio.yaml", yaml.safe_dump(content, sort_keys=False))
+        write_text(folder / "bioimageio.yaml", dump_yaml(content))
         pack(folder, folder / "package.zip")
         check_package(folder / "package.zip")
         shutil.copyfile(folder / "package.zip", beside)
@@ -83,13 +84,13 @@ def described(choice: Choice, spatial_dims: int) -> list[dict[str, Any]]:
     axes = [*"zyx"[3 - spatial_dims :]]
     if not getattr(settings, "per_channel", True):
         axes = ["channel", *axes]
-    if choice.name == "normalize-percentile":
+    if choice.component.name == "normalize-percentile":
         limits = {"min_percentile": settings.low, "max_percentile": settings.high}  # type: ignore[attr-defined]
         clip = [{"id": "clip", "kwargs": {"min": 0.0, "max": 1.0}}] if settings.clip else []  # type: ignore[attr-defined]
         return [{"id": "scale_range", "kwargs": {"axes": axes, **limits}}, *clip]
-    if choice.name == "normalize-minmax":
+    if choice.component.name == "normalize-minmax":
         return [{"id": "scale_range", "kwargs": {"axes": axes, "min_percentile": 0.0, "max_percentile": 100.0}}]
-    if choice.name == "normalize-zscore":
+    if choice.component.name == "normalize-zscore":
         return [{"id": "zero_mean_unit_variance", "kwargs": {"axes": axes}}]
     raise ConfigError(
         f"preprocessing '{choice.name}' has no counterpart in the bioimage.io specification",
@@ -110,7 +111,12 @@ def _preprocessed(bundle: Bundle, image: NumpyArray) -> NumpyArray:
 
 
 def description(
-    bundle: Bundle, image: NumpyArray, output: NumpyArray, step: int, steps: list[dict[str, Any]]
+    bundle: Bundle,
+    image: NumpyArray,
+    output: NumpyArray,
+    step: int,
+    steps: list[dict[str, Any]],
+    outputs: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The content of `bioimageio.yaml`.
 
@@ -120,6 +126,7 @@ def description(
         output: what the network makes of it.
         step: lengths must be multiples of it.
         steps: the preprocessing in words of the specification.
+        outputs: names of the output's channels, where the model has any.
     """
     manifest = bundle.manifest
     letters = "zyx"[3 - manifest.spatial_dims :]
@@ -133,7 +140,6 @@ def description(
         letter: {"min": min(length, step * max(1, 16 // step)), "step": step} for letter, length in lengths.items()
     }
     names = manifest.channel_names if len(manifest.channel_names) == manifest.in_channels else ()
-    outputs = _output_names(bundle, output.shape[1])
     image_axes = [{"type": "space", "id": axis, "size": taken[axis], **units.get(axis, {})} for axis in letters]
     output_axes = [
         {"type": "space", "id": axis, "size": {"tensor_id": "image", "axis_id": axis}, **units.get(axis, {})}
@@ -178,11 +184,6 @@ def description(
 def _channels(names: tuple[str, ...], count: int, word: str) -> dict[str, Any]:
     plain = [name.replace(" ", "-") or f"{word}{number}" for number, name in enumerate(names)]
     return {"type": "channel", "channel_names": plain or [f"{word}{number}" for number in range(count)]}
-
-
-def _output_names(bundle: Bundle, count: int) -> tuple[str, ...]:
-    names = tuple(getattr(load_model(bundle), "output_names", ()))
-    return names if len(names) == count else ()
 
 
 def _documentation(bundle: Bundle) -> str:

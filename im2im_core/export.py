@@ -52,6 +52,13 @@ def check_form(form: str) -> None:
     """
     if form not in SUFFIXES:
         raise ConfigError(f"unknown format '{form}'", f"formats: {', '.join(SUFFIXES)}")
-    missing = [name for name in NEEDS[form] if find_spec(name.partition(".")[0]) is None]
+    missing = [name for name in NEEDS[form] if not _installed(name)]
     if missing:
         raise ConfigError(f"'{form}' needs {', '.join(missing)}", 'pip install "im2im-core[export]"')
+
+
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # of a package around it
+        return False

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from im2im_core.averages import mean_of_defined
 from im2im_core.build import build_validation, monitored
 from im2im_core.config import Choice, RunConfig
 from im2im_core.progress import track
@@ -78,7 +79,7 @@ def tune_postprocessing(
         scores = _score(runs, model, data, pixel_size, name)
         if not scores:
             return found
-        means = [_mean(values) for values in zip(*scores, strict=True)]
+        means = [mean_of_defined(values) for values in zip(*scores, strict=True)]
         # The first of equals is the setting as it is, or the one proposed first.
         best = (max if higher else min)(range(len(means)), key=lambda i: _ranked(means[i], higher))
         before = variants[0].config.model_dump()
@@ -130,11 +131,6 @@ def _score(
             for prediction, target in zip(predictions, targets, strict=True)
         ]
     return rows
-
-
-def _mean(values: Iterable[float]) -> float:
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
 
 
 def _ranked(value: float, higher: bool) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pytorch_lightning.callbacks import Callback
 
+from im2im_core.averages import mean_of_defined
 from im2im_core.builtin.trainer_checkpoint_file import LAST
 from im2im_core.errors import Im2imError
 from im2im_core.interfaces import NumpyArray
@@ -59,8 +59,7 @@ class ValidationMetrics(Callback):  # type: ignore[misc]
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the means."""
         for name, values in self._values.items():
-            defined = [value for value in values if not math.isnan(value)]
-            mean = sum(defined) / len(defined) if defined else math.nan
+            mean = mean_of_defined(values)
             pl_module.log(f"val_{name}", mean, on_step=False, on_epoch=True, sync_dist=True, batch_size=1)
 
 

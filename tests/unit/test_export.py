@@ -51,6 +51,7 @@ def test_a_network_runs_elsewhere(
         ("[{name: normalize-percentile, low: 2, high: 99, clip: true}]", (40, 48), ["scale_range", "clip"]),
         ("[{name: normalize-zscore, per_channel: false}]", (40, 48), ["zero_mean_unit_variance"]),
         ("[normalize-minmax]", (12, 20, 24), ["scale_range"]),
+        ("[builtin/normalize-zscore]", (40, 48), ["zero_mean_unit_variance"]),
     ],
 )
 def test_a_package_of_the_model_zoo(
@@ -125,6 +126,10 @@ def test_unknown_format_and_missing_packages(tmp_path: Path, monkeypatch: pytest
     opened = bundle(tmp_path / "bundle", window=(40, 48))
     with pytest.raises(ConfigError, match="unknown format 'tflite'"):
         export_bundle(opened, "tflite", tmp_path / "m")
+    monkeypatch.setitem(export.NEEDS, "onnx", ("no_such_package.inside",))
+    with pytest.raises(ConfigError, match=r"needs no_such_package\.inside"):
+        export_bundle(opened, "onnx", tmp_path / "m")
+    monkeypatch.undo()
     monkeypatch.setattr(export, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="'onnx' needs onnx") as caught:
         export_bundle(opened, "onnx", tmp_path / "m")
