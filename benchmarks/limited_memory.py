@@ -5,7 +5,7 @@ decoded all the same. A process that may not have more than --limit GiB (a cgrou
 RLIMIT_DATA, which counts all private memory) predicts a part of it from file to file with an untrained U-Net. Then the
 network alone is timed on windows of that volume that are in memory already, some of them, several times.
 
-    python benchmarks/limited_memory.py --volume 40 --part 4 --limit 2
+    python benchmarks/limited_memory.py --volume 40 --part 0.5 --limit 2
     python benchmarks/limited_memory.py --volume 4 --part 0.25
 """
 
@@ -161,7 +161,7 @@ def main() -> None:
     """Make the volume, predict a part of it, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--volume", type=float, default=40, help="GiB")
-    parser.add_argument("--part", type=float, default=4, help="GiB that are predicted")
+    parser.add_argument("--part", type=float, default=0.5, help="GiB that are predicted")
     parser.add_argument("--limit", type=float, default=2, help="GiB of memory")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
