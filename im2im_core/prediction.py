@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
 from im2im_core.blocks import BLOCK, Block, columns, cut_blocks, rows_of_blocks, span
 from im2im_core.build import Postprocessing, Step, build_postprocessing, build_steps
 from im2im_core.bundle import Bundle, load_model
-from im2im_core.errors import ConfigError, DataError
+from im2im_core.errors import DataError
+from im2im_core.execution import Engine, Execution, Forward
 from im2im_core.image import Image, to_pixel_type
-from im2im_core.regions import context_of, fit_steps, prepared
+from im2im_core.regions import fit_steps, prepared
 from im2im_core.windows import Region, WindowOptions, sweep
-
-if TYPE_CHECKING:
-    import torch
 
 NumpyArray = np.ndarray[Any, Any]
 # Images of more pixels are predicted piece by piece.
@@ -36,6 +35,8 @@ class Predictor:
         bundle: an opened bundle.
         device: "auto", or a torch device such as "cpu", "cuda:1", "mps".
         window, overlap, batch: instead of those that the bundle states.
+        block: pixels of a block, [Z], Y, X; larger images are predicted block by block. None: as suits most.
+        execution: device, precision and compilation; then `device` is not looked at.
     """
 
     def __init__(
@@ -46,10 +47,13 @@ class Predictor:
         window: tuple[int, ...] | None = None,
         overlap: float | None = None,
         batch: int = 4,
+        block: tuple[int, ...] | None = None,
+        execution: Execution | None = None,
     ) -> None:
         self.bundle = bundle
-        self.device = _device(device)
-        self.model = load_model(bundle).to(self.device)
+        self.block = block
+        self.engine = Engine(execution or Execution(device=device))
+        self.model = self.engine.place(load_model(bundle))
         self.options = WindowOptions(
             window=window or bundle.manifest.window,
             overlap=bundle.manifest.overlap if overlap is None else overlap,
@@ -57,6 +61,7 @@ class Predictor:
         )
         self._patch = bundle.config.patch_size(self.spatial_dims) or (1,) * self.spatial_dims
         self._steps = build_steps(bundle.config.preprocessing, self.spatial_dims)
+        self._last: tuple[Image, Image, list[Step]] | None = None
 
     @property
     def spatial_dims(self) -> int:
@@ -87,14 +92,17 @@ class Predictor:
 
     def is_large(self, image: Image) -> bool:
         """Whether it is predicted piece by piece."""
-        return math.prod(image.channels_first(self.spatial_dims).shape[1:]) > WHOLE_PIXELS
+        shape = image.channels_first(self.spatial_dims).shape[1:]
+        if self.block is not None:
+            return any(length > most for length, most in zip(shape, self.block, strict=True))
+        return math.prod(shape) > WHOLE_PIXELS
 
     def raw(
         self,
         image: Image,
         progress: Callable[[float], None] | None = None,
         *,
-        forward: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        forward: Forward | None = None,
     ) -> NumpyArray:
         """The blended output of the network, (K, [Z], Y, X) float32, before post-processing.
 
@@ -103,66 +111,88 @@ class Predictor:
             progress: told the share of the image done.
             forward: what is applied to a batch of windows; None: the model.
         """
-        source = image.channels_first(self.spatial_dims)
-        self._check(source)
-        steps = fit_steps(self._steps, source)
+        source, steps = self._prepared(image)
+        forward = forward or self._network
         shape = source.shape[1:]
         if math.prod(shape) <= WHOLE_PIXELS:
-            output = self._infer(prepared(source, tuple(slice(0, n) for n in shape), steps), forward or self.model)
+            output = self._infer(prepared(source, tuple(slice(0, n) for n in shape), steps), forward)
             if progress:
                 progress(1.0)
             return output
         output = np.empty((self.out_channels, *shape), np.float32)
         everything = tuple(slice(0, n) for n in shape[1:])
-        for first, band in self._bands(source, steps, everything, forward or self.model):
+        for first, band in self._bands(source, steps, everything, forward):
             output[:, first : first + band.shape[1]] = band
             if progress:
                 progress((first + band.shape[1]) / shape[0])
         return output
+
+    @cached_property
+    def _network(self) -> Forward:
+        return self.engine.compiled(self.model)
 
     @property
     def out_channels(self) -> int:
         """Channels of the network's output."""
         return int(np.load(self.bundle.path / "sample_output.npy", mmap_mode="r", allow_pickle=False).shape[0])
 
-    def blocks(
-        self, image: Image, halo: int, block: tuple[int, ...] | None = None
-    ) -> Iterator[tuple[Block, NumpyArray]]:
-        """The blended output of the network block by block; each window of the image is computed once.
-
-        Only where an image is too wide for one column of blocks, windows at the borders of columns are computed twice.
+    def columns(self, image: Image, halo: int, block: tuple[int, ...] | None = None) -> list[list[Block]]:
+        """The image cut into blocks, in groups of those that are swept together.
 
         Args:
             image: what to predict from.
             halo: pixels around each block.
-            block: pixels of a block, [Z], Y, X.
+            block: pixels of a block, [Z], Y, X; None: the predictor's, or as suits most.
+
+        Raises:
+            DataError: channels or dimensions do not fit the model.
+        """
+        source, _ = self._kept(image)
+        size = block or self.block or BLOCK[self.spatial_dims]
+        window = self.options.window[0]
+        # Predicted rows that wait for their block; sums, weights and the band that is made of them.
+        held = self.out_channels * (size[0] + 2 * halo + 3 * window) + window
+        blocks = cut_blocks(source.shape[1:], size, halo)
+        return columns(blocks, 4 * held, overhang=self.options.window[1:])
+
+    def blocks(self, image: Image, group: Sequence[Block]) -> Iterator[tuple[Block, NumpyArray]]:
+        """The blended output of the network block by block; each window is computed once.
+
+        Only windows that reach over the group's border are computed again for its neighbour.
+
+        Args:
+            image: what to predict from.
+            group: some of `columns`, or of a group of them.
 
         Yields:
             A block, and the output (K, [Z], Y, X) of the block and its halo.
         """
+        source, steps = self._kept(image)
+        rows, *column = (span(group, lambda each: each.read, axis) for axis in range(self.spatial_dims))
+        bands = self._bands(source, steps, tuple(column), self._network, rows)
+        yield from rows_of_blocks(bands, group, tuple(part.start for part in column))
+
+    def _prepared(self, image: Image) -> tuple[Image, list[Step]]:
+        """Channels first, and preprocessing with the image's statistics."""
         source = image.channels_first(self.spatial_dims)
         self._check(source)
-        steps = fit_steps(self._steps, source)
-        size = block or BLOCK[self.spatial_dims]
-        window = self.options.window[0]
-        # Predicted rows that wait for their block; sums, weights and what becomes of them; a strip of windows that is
-        # read, one that comes, and what preprocessing makes of both.
-        held = self.out_channels * (size[0] + 2 * halo + window) + (2 * self.out_channels + 1) * window
-        read = 4 * source.shape[0] * (window + 2 * context_of(steps))
-        blocks = cut_blocks(source.shape[1:], size, halo)
-        for group in columns(blocks, 4 * (held + read), overhang=self.options.window[1:]):
-            column = tuple(span(group, lambda each: each.read, axis) for axis in range(1, self.spatial_dims))
-            bands = self._bands(source, steps, column, self.model)
-            yield from rows_of_blocks(bands, group, tuple(part.start for part in column))
+        return source, fit_steps(self._steps, source)
+
+    def _kept(self, image: Image) -> tuple[Image, list[Step]]:
+        """The same, for an image of which group after group is asked for: its statistics are taken once."""
+        if self._last is None or self._last[0] is not image:
+            self._last = (image, *self._prepared(image))
+        return self._last[1:]
 
     def _bands(
         self,
         source: Image,
         steps: Sequence[Step],
         column: Region,
-        forward: Callable[[torch.Tensor], torch.Tensor],
+        forward: Forward,
+        rows: slice | None = None,
     ) -> Iterator[tuple[int, NumpyArray]]:
-        """First row and output (K, rows, ...) of a column, band after band."""
+        """First row and output (K, rows, ...) of a column, band after band; at least those of some rows."""
         shape = source.shape[1:]
         before, after = self._continuation(shape)
         padded = tuple(b + n + a for b, n, a in zip(before, shape, after, strict=True))
@@ -182,17 +212,13 @@ class Predictor:
             return data[(slice(None), *(p if w else slice(None) for p, w in zip(region, whole, strict=True)))]
 
         moved = tuple(slice(p.start + b, p.stop + b) for p, b in zip(column, before[1:], strict=True))
-        for first, band in sweep(lambda windows: self._forward(windows, forward), read, padded, options, moved):
+        wanted = rows or slice(0, shape[0])
+        along = slice(wanted.start + before[0], wanted.stop + before[0])
+        run = partial(self.engine.on_arrays, forward)
+        for first, band in sweep(run, read, padded, options, (along, *moved)):
             start, stop = max(first, before[0]), min(first + band.shape[1], before[0] + shape[0])
             if stop > start:
                 yield start - before[0], band[:, start - first : stop - first]
-
-    def _forward(self, windows: NumpyArray, forward: Callable[[torch.Tensor], torch.Tensor]) -> NumpyArray:
-        import torch
-
-        with torch.inference_mode():
-            predicted: NumpyArray = forward(torch.from_numpy(windows).to(self.device)).float().cpu().numpy()
-        return predicted
 
     def _continuation(self, size: tuple[int, ...]) -> tuple[list[int], list[int]]:
         """Pixels to add before and after: what is smaller than a patch is continued by reflection, as in training."""
@@ -209,7 +235,7 @@ class Predictor:
         if 0 in source.shape:
             raise DataError(f"the image is empty: shape {source.shape}")
 
-    def _infer(self, data: NumpyArray, forward: Callable[[torch.Tensor], torch.Tensor]) -> NumpyArray:
+    def _infer(self, data: NumpyArray, forward: Forward) -> NumpyArray:
         import torch
         from monai.inferers import sliding_window_inference
 
@@ -217,16 +243,17 @@ class Predictor:
         before, after = self._continuation(size)
         data = np.pad(data, [(0, 0), *zip(before, after, strict=True)], mode="symmetric")
         window = tuple(min(w, n) for w, n in zip(self.options.window, data.shape[1:], strict=True))
-        tensor = torch.from_numpy(np.ascontiguousarray(data))[None].to(self.device)
-        with torch.inference_mode():
-            if data.shape[1:] == window:
-                predicted: Any = forward(tensor)
-            else:
+        tensor = torch.from_numpy(np.ascontiguousarray(data))[None].to(self.engine.device)
+        run = partial(self.engine.run, forward)
+        if data.shape[1:] == window:
+            predicted: Any = run(tensor)
+        else:
+            with torch.inference_mode():
                 predicted = sliding_window_inference(
-                    tensor, window, self.options.batch, forward, overlap=self.options.overlap, mode="gaussian"
+                    tensor, window, self.options.batch, run, overlap=self.options.overlap, mode="gaussian"
                 )
         inside = tuple(slice(b, b + length) for b, length in zip(before, size, strict=True))
-        result: NumpyArray = predicted[0].float().cpu().numpy()[(slice(None), *inside)]
+        result: NumpyArray = predicted[0].cpu().numpy()[(slice(None), *inside)]
         return result
 
 
@@ -241,17 +268,3 @@ def as_target(result: NumpyArray, bundle: Bundle) -> NumpyArray:
     if np.dtype(bundle.manifest.target_dtype).kind not in "iu" or bundle.config.changes_target:
         return result
     return to_pixel_type(result, bundle.manifest.target_dtype)
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name != "auto":
-        try:
-            return torch.empty(0, device=name).device
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ConfigError(f"device '{name}' cannot be used: {reason}", "use --device auto or cpu") from error
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -1,14 +1,14 @@
-"""From a predictor and an image to results: labels, classes or images, a table of objects, the network's output.
+"""Results block by block: labels, classes or images, a table of objects, the network's output.
 
-What is large goes block by block: the result is written while the image is read, and only labels wait, on disk, until
-all objects are known.
+The result is written while the image is read, and only labels wait, on disk, until all objects are known.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from im2im_core.blocks import Block
 from im2im_core.errors import DataError
 from im2im_core.image import Image
 from im2im_core.interfaces import RegionWriter
@@ -50,6 +51,23 @@ class Wanted:
     block: tuple[int, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BlockResult:
+    """What became of a block.
+
+    Attributes:
+        block: which one.
+        found: labels of the block and its halo, `block.read`; or classes or an image of its core, ([K], [Z], Y, X).
+        scores: of the labels from 1 on; None: unknown.
+        raw: the network's output for the core, (K, [Z], Y, X); None: it is not wanted.
+    """
+
+    block: Block
+    found: NumpyArray
+    scores: NumpyArray | None = None
+    raw: NumpyArray | None = None
+
+
 def predict_blocks(
     predictor: Predictor, image: Image, wanted: Wanted, progress: Progress | None = None
 ) -> list[dict[str, Any]] | None:
@@ -64,56 +82,125 @@ def predict_blocks(
     Raises:
         DataError: a post-processor needs the whole image, and it is too large for that.
     """
-    post = predictor.postprocessing(image)
-    shape = image.channels_first(predictor.spatial_dims).shape[1:]
-    if post.halo is None:
-        needed = 4 * math.prod(shape) * predictor.out_channels
-        if needed > MOST_BYTES:
-            raise DataError(
-                f"post-processing needs the whole image at once, and an image of {'x'.join(map(str, shape))} pixels "
-                f"is too large for that ({needed / 2**30:.0f} GiB of predictions)",
-                "cut the image into pieces",
-            )
-    halo = max(shape) if post.halo is None else post.halo
-    block = shape if post.halo is None else wanted.block
-    pixels = math.prod(shape)
+    pixels = math.prod(image.channels_first(predictor.spatial_dims).shape[1:])
     done = 0
-    with ExitStack() as stack:
-        raw = result = merger = None
-        if post.labels:
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=".labels-", dir=wanted.scratch))
-            merger = LabelMerger(Path(scratch))
-        for piece, predicted in predictor.blocks(image, halo, block):
-            if wanted.raw:
-                raw = raw or stack.enter_context(_raw(predictor, image, wanted.raw, len(predicted)))
-                raw.write_region((0, *piece.start), predicted[(slice(None), *piece.inner)])
-            if merger:
-                merger.add(piece, *post.with_scores(predicted))
-            else:
-                found = as_target(post(predicted), predictor.bundle)
-                channels = found.shape[: found.ndim - len(shape)]
-                result = result or stack.enter_context(
-                    started(wanted.result, _like(predictor, image, channels, shape, found.dtype))
-                )
-                inner = (*(slice(None) for _ in channels), *piece.inner)
-                result.write_region((*(0 for _ in channels), *piece.start), found[inner])
-            done += math.prod(part.stop - part.start for part in piece.core)
-            if progress:
-                progress(done / pixels)
-        return _merged(predictor, image, merger, wanted) if merger else None
+    with Assembly(predictor, image, wanted) as assembly:
+        for group in planned(predictor, image, wanted.block):
+            for result in block_results(predictor, image, group, raw=wanted.raw is not None):
+                assembly.add(result)
+                done += math.prod(part.stop - part.start for part in result.block.core)
+                if progress:
+                    progress(done / pixels)
+        return assembly.finish()
 
 
-def _merged(predictor: Predictor, image: Image, merger: LabelMerger, wanted: Wanted) -> list[dict[str, Any]] | None:
+def planned(predictor: Predictor, image: Image, block: tuple[int, ...] | None = None) -> list[list[Block]]:
+    """The blocks of an image with the halo that its post-processing needs, in groups that are predicted together.
+
+    Raises:
+        DataError: a post-processor needs the whole image, and it is too large for that.
+    """
+    halo = predictor.postprocessing(image).halo
     shape = image.channels_first(predictor.spatial_dims).shape[1:]
-    scores = merger.finish()
-    like = _like(predictor, image, (), shape, label_type(merger.count))
-    table = ObjectTable(like.axes, merger.count) if wanted.objects else None
-    with started(wanted.result, like) as result:
-        for piece, labels in merger.cores():
-            result.write_region(piece.start, labels)
+    if halo is not None:
+        return predictor.columns(image, halo, block)
+    needed = 4 * math.prod(shape) * predictor.out_channels
+    if needed > MOST_BYTES:
+        raise DataError(
+            f"post-processing needs the whole image at once, and an image of {'x'.join(map(str, shape))} pixels "
+            f"is too large for that ({needed / 2**30:.0f} GiB of predictions)",
+            "cut the image into pieces",
+        )
+    return predictor.columns(image, 0, shape)
+
+
+def block_results(
+    predictor: Predictor, image: Image, group: Sequence[Block], *, raw: bool = False
+) -> Iterator[BlockResult]:
+    """Predict and post-process blocks.
+
+    Args:
+        predictor: the model.
+        image: what to predict from.
+        group: some that were `planned` together.
+        raw: the network's output is wanted, too.
+    """
+    post = predictor.postprocessing(image)
+    for block, predicted in predictor.blocks(image, group):
+        output = predicted[(slice(None), *block.inner)] if raw else None
+        if post.labels:
+            labels, scores = post.with_scores(predicted)
+            yield BlockResult(block, labels, scores, output)
+        else:
+            found = as_target(post(predicted), predictor.bundle)
+            yield BlockResult(block, found[(..., *block.inner)], None, output)
+
+
+class Assembly:
+    """Makes one result of those of blocks. Its files are completed by `finish`; without it nothing is left behind.
+
+    Args:
+        predictor: the model that predicted.
+        image: what it was predicted from.
+        wanted: what is to come out.
+    """
+
+    def __init__(self, predictor: Predictor, image: Image, wanted: Wanted) -> None:
+        self._predictor, self._image, self._wanted = predictor, image, wanted
+        self._shape = image.channels_first(predictor.spatial_dims).shape[1:]
+        self._merger: LabelMerger | None = None
+        self._result: RegionWriter | None = None
+        self._raw: RegionWriter | None = None
+        self._files = ExitStack()
+
+    def __enter__(self) -> Assembly:
+        self._files.__enter__()
+        if self._predictor.postprocessing(self._image).labels:
+            folder = tempfile.TemporaryDirectory(prefix=".labels-", dir=self._wanted.scratch)
+            self._merger = LabelMerger(Path(self._files.enter_context(folder)))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._files.__exit__(*error)
+
+    def add(self, result: BlockResult) -> None:
+        """Take the next block; objects are numbered in the order in which blocks come."""
+        start = result.block.start
+        if self._wanted.raw and result.raw is not None:
+            if self._raw is None:
+                empty = self._empty(result.raw)
+                self._raw = self._start(self._wanted.raw, raw_image(self._predictor, empty, self._image))
+            self._raw.write_region((0, *start), result.raw)
+        if self._merger:
+            self._merger.add(result.block, result.found, result.scores)
+            return
+        if self._result is None:
+            like = self._predictor.as_image(self._empty(result.found), self._image)
+            self._result = self._start(self._wanted.result, like)
+        self._result.write_region((*(0,) * (result.found.ndim - len(start)), *start), result.found)
+
+    def finish(self) -> list[dict[str, Any]] | None:
+        """Write what had to wait for all blocks; returns the table of objects, where there is one."""
+        if self._merger is None:
+            return None
+        scores = self._merger.finish()
+        empty = np.broadcast_to(np.zeros((), label_type(self._merger.count)), self._shape)
+        like = self._predictor.as_image(empty, self._image)
+        table = ObjectTable(like.axes, self._merger.count) if self._wanted.objects else None
+        result = self._start(self._wanted.result, like)
+        for block, labels in self._merger.cores():
+            result.write_region(block.start, labels)
             if table:
-                table.add(labels, piece.start)
-    return table.rows(pixel_size_of(predictor, image), scores) if table else None
+                table.add(labels, block.start)
+        return table.rows(pixel_size_of(self._predictor, self._image), scores) if table else None
+
+    def _start(self, create: Create, like: Image) -> RegionWriter:
+        return self._files.enter_context(started(create, like))
+
+    def _empty(self, part: NumpyArray) -> NumpyArray:
+        """Of the channels and type of a part and the size of the image, without memory for its pixels."""
+        channels = part.shape[: part.ndim - len(self._shape)]
+        return np.broadcast_to(np.zeros((), part.dtype), (*channels, *self._shape))
 
 
 def pixel_size_of(predictor: Predictor, image: Image) -> dict[str, float]:
@@ -128,26 +215,43 @@ def raw_image(predictor: Predictor, raw: NumpyArray, image: Image) -> Image:
     return Image(plain.data, plain.axes, plain.pixel_size, names if len(names) == len(raw) else ())
 
 
-def _like(predictor: Predictor, image: Image, channels: tuple[int, ...], shape: tuple[int, ...], dtype: Any) -> Image:
-    """An image of that form without memory for its pixels."""
-    return predictor.as_image(np.broadcast_to(np.zeros((), dtype), (*channels, *shape)), image)
-
-
-@contextmanager
-def _raw(predictor: Predictor, image: Image, create: Create, channels: int) -> Iterator[RegionWriter]:
-    shape = image.channels_first(predictor.spatial_dims).shape[1:]
-    empty = np.broadcast_to(np.zeros((), np.float32), (channels, *shape))
-    with started(create, raw_image(predictor, empty, image)) as writer:
-        yield writer
-
-
 @contextmanager
 def started(create: Create, like: Image) -> Iterator[RegionWriter]:
-    """A file that is completed when all went well, and leaves nothing behind otherwise."""
+    """A file that is written while the next pieces are computed, and completed when all went well.
+
+    Otherwise it leaves nothing behind.
+    """
     writer = create(like, like.shape, like.dtype)
     try:
-        yield writer
+        with ThreadPoolExecutor(1, thread_name_prefix="write-results") as pool:
+            behind = _WriteBehind(writer, pool)
+            yield behind
+            behind.wait()
     except BaseException:
         writer.abort()
         raise
     writer.close()
+
+
+class _WriteBehind:
+    """Hands regions to a writer in a thread; one waits at most, so memory holds no more of them."""
+
+    def __init__(self, writer: RegionWriter, pool: ThreadPoolExecutor) -> None:
+        self._writer, self._pool = writer, pool
+        self._last: Future[None] | None = None
+
+    def write_region(self, start: tuple[int, ...], data: NumpyArray) -> None:
+        """Return at once if the region before this one is written."""
+        self.wait()
+        self._last = self._pool.submit(self._writer.write_region, start, data)
+
+    def wait(self) -> None:
+        """Until all is written; raises what went wrong there."""
+        if self._last is not None:
+            self._last.result()
+
+    def close(self) -> None:
+        """Left to the one who started the file."""
+
+    def abort(self) -> None:
+        """The same."""

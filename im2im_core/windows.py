@@ -1,7 +1,8 @@
 """An image through a network, window by window: one grid of windows over the whole image, each computed once.
 
 Along the first axis the image is swept row of windows by row of windows. What no later window can change leaves as a
-band, so memory holds one row of windows, whatever the length of the image.
+band, so memory holds one row of windows, whatever the length of the image. Of the pixels of a row some windows' are
+read at a time.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import numpy as np
 
 NumpyArray = np.ndarray[Any, Any]
 Region = tuple[slice, ...]
+# Pixels that are read at a time, at least one line of windows.
+READ_PIXELS = 2**24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,58 +54,96 @@ def sweep(
     read: Callable[[Region], NumpyArray],
     shape: tuple[int, ...],
     options: WindowOptions,
-    column: Region,
+    wanted: Region,
 ) -> Iterator[tuple[int, NumpyArray]]:
-    """Blended prediction of a column of the image, in bands along the first axis.
+    """Blended prediction of a part of the image, in bands along the first axis.
 
-    The next row of windows is read while the network works on this one.
+    The next windows are read while the network works on these.
 
     Args:
         infer: windows (B, C, [Z], Y, X) to predictions (B, K, [Z], Y, X).
         read: a region of the spatial axes to pixels (C, [Z], Y, X) as the network takes them.
         shape: of the image, spatial axes only.
         options: no window may be longer than the image.
-        column: what is wanted of all axes but the first.
+        wanted: the part, of each axis.
 
     Yields:
-        First row of the band, and the band (K, rows, ...), float32, cut to the column.
+        First row of the band, and the band (K, rows, ...), float32, cut to the part.
     """
     window = options.window
-    rows = window_starts(shape[0], window[0], options.overlap)
-    places = [
+    rows, *places = [
         touching(window_starts(length, size, options.overlap), size, part)
-        for length, size, part in zip(shape[1:], window[1:], column, strict=True)
+        for length, size, part in zip(shape, window, wanted, strict=True)
     ]
     extent = tuple(slice(each[0], each[-1] + size) for each, size in zip(places, window[1:], strict=True))
     width = tuple(part.stop - part.start for part in extent)
-    wanted = tuple(slice(c.start - e.start, c.stop - e.start) for c, e in zip(column, extent, strict=True))
-    parts_of_row = [
-        tuple(slice(s - e.start, s - e.start + w) for s, e, w in zip(start, extent, window[1:], strict=True))
-        for start in product(*places)
-    ]
+    across = tuple(slice(w.start - e.start, w.stop - e.start) for w, e in zip(wanted[1:], extent, strict=True))
+    slabs = _slabs(places, window)
+    strips = [(slice(row, row + window[0]), *slab.region) for row in rows for slab in slabs]
     importance = _importance(window)
     sums, weights = np.empty(0, np.float32), np.zeros((window[0], *width), np.float32)
     with ThreadPoolExecutor(1, thread_name_prefix="read-windows") as pool:
-        strips = [(slice(row, row + window[0]), *extent) for row in rows]
         coming = pool.submit(read, strips[0])
         for index, row in enumerate(rows):
-            strip = coming.result()
-            if index + 1 < len(rows):
-                coming = pool.submit(read, strips[index + 1])
-            for first in range(0, len(parts_of_row), options.batch):
-                parts = parts_of_row[first : first + options.batch]
-                predicted = infer(np.stack([strip[(slice(None), slice(None), *part)] for part in parts]))
-                if not sums.size:
-                    sums = np.zeros((predicted.shape[1], window[0], *width), np.float32)
-                for part, values in zip(parts, predicted, strict=True):
-                    sums[(slice(None), slice(None), *part)] += values * importance
-                    weights[(slice(None), *part)] += importance
+            for number, slab in enumerate(slabs, start=index * len(slabs)):
+                pixels = coming.result()
+                if number + 1 < len(strips):
+                    coming = pool.submit(read, strips[number + 1])
+                for first in range(0, len(slab.starts), options.batch):
+                    starts = slab.starts[first : first + options.batch]
+                    parts = [_part(start, slab.region, window) for start in starts]
+                    predicted = infer(np.stack([pixels[(slice(None), slice(None), *part)] for part in parts]))
+                    if not sums.size:
+                        sums = np.zeros((predicted.shape[1], window[0], *width), np.float32)
+                    np.multiply(predicted, importance, out=predicted)
+                    for start, values in zip(starts, predicted, strict=True):
+                        part = _part(start, extent, window)
+                        sums[(slice(None), slice(None), *part)] += values
+                        weights[(slice(None), *part)] += importance
+                del pixels
             final = (rows[index + 1] if index + 1 < len(rows) else row + window[0]) - row
-            kept = (slice(None, final), *wanted)
-            yield row, sums[(slice(None), *kept)] / weights[kept]
+            kept = (slice(max(0, wanted[0].start - row), min(final, wanted[0].stop - row)), *across)
+            if kept[0].stop > kept[0].start:
+                yield row + kept[0].start, sums[(slice(None), *kept)] / weights[kept]
             for channel in (*sums, weights):
                 channel[: len(channel) - final] = channel[final:]
                 channel[len(channel) - final :] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Slab:
+    """Windows whose pixels are read together.
+
+    Attributes:
+        region: of all axes but the first.
+        starts: first pixels of the windows there, the last axis fastest.
+    """
+
+    region: Region
+    starts: list[tuple[int, ...]]
+
+
+def _slabs(places: Sequence[Sequence[int]], window: tuple[int, ...]) -> list[_Slab]:
+    """The windows of a row, cut along the second axis into as many at a time as READ_PIXELS allows."""
+    others = [slice(each[0], each[-1] + size) for each, size in zip(places[1:], window[2:], strict=True)]
+    line = window[0] * math.prod(part.stop - part.start for part in others)
+    slabs: list[_Slab] = []
+    lines: list[int] = []
+    for place in places[0]:
+        if lines and (place + window[1] - lines[0]) * line > READ_PIXELS:
+            slabs.append(_slab(lines, places[1:], others, window))
+            lines = []
+        lines.append(place)
+    return [*slabs, _slab(lines, places[1:], others, window)]
+
+
+def _slab(lines: list[int], places: Sequence[Sequence[int]], others: list[slice], window: tuple[int, ...]) -> _Slab:
+    return _Slab((slice(lines[0], lines[-1] + window[1]), *others), list(product(lines, *places)))
+
+
+def _part(start: tuple[int, ...], extent: Region, window: tuple[int, ...]) -> Region:
+    """A window, counted from the first pixel of an extent."""
+    return tuple(slice(s - e.start, s - e.start + w) for s, e, w in zip(start, extent, window[1:], strict=True))
 
 
 def _importance(window: tuple[int, ...]) -> NumpyArray:

@@ -155,7 +155,7 @@ def run_prediction(
     writer = image_writer(registry, Path(f"result{suffix}"), labels=named)
     check_writable(out)
 
-    from im2im_core.cli.result_files import ResultFiles
+    from im2im_core.result_files import ResultFiles
     from im2im_core.cli.uncertainty import write_maps
     from im2im_core.prediction import Predictor
     from im2im_core.uncertainty import check_sampling, predict_uncertain

@@ -9,6 +9,7 @@ import pytest
 import torch
 from monai.inferers import sliding_window_inference
 
+from im2im_core import windows
 from im2im_core.windows import WindowOptions, sweep, touching, window_starts
 
 
@@ -57,7 +58,7 @@ def test_equal_to_the_sliding_window_of_monai(shape: tuple[int, ...], window: tu
         asked += len(windows)
         return network(torch.from_numpy(windows)).numpy()
 
-    everything = tuple(slice(0, n) for n in shape[1:])
+    everything = tuple(slice(0, n) for n in shape)
     options = WindowOptions(window=window, overlap=overlap, batch=3)
     found = np.full((2, *shape), np.nan, np.float32)
     next_row = 0
@@ -74,20 +75,37 @@ def test_equal_to_the_sliding_window_of_monai(shape: tuple[int, ...], window: tu
     assert asked == count
 
 
-def test_a_column_is_a_cut_of_the_whole() -> None:
+def test_a_part_is_a_cut_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     image = np.random.default_rng(0).random((1, 60, 100)).astype(np.float32)
+    asked: list[Any] = []
 
-    def column(part: slice) -> Any:
-        bands = sweep(
-            lambda windows: network(torch.from_numpy(windows)).numpy(),
-            lambda region: image[(slice(None), *region)],
-            (60, 100),
-            WindowOptions(window=(16, 16)),
-            (part,),
+    def read(region: Any) -> Any:
+        asked.append(region)
+        return image[(slice(None), *region)]
+
+    def part(*region: slice) -> tuple[int, Any]:
+        bands = list(
+            sweep(
+                lambda windows: network(torch.from_numpy(windows)).numpy(),
+                read,
+                (60, 100),
+                WindowOptions(window=(16, 16)),
+                region,
+            )
         )
-        return np.concatenate([band for _, band in bands], axis=1)
+        return bands[0][0], np.concatenate([band for _, band in bands], axis=1)
 
-    np.testing.assert_allclose(column(slice(30, 51)), column(slice(0, 100))[:, :, 30:51], atol=1e-6)
+    _, whole = part(slice(0, 60), slice(0, 100))
+    assert {(region[1].start, region[1].stop) for region in asked} == {(0, 100)}
+    asked.clear()
+    monkeypatch.setattr(windows, "READ_PIXELS", 16 * 30)
+    first, found = part(slice(17, 35), slice(30, 51))
+    assert first == 17
+    np.testing.assert_allclose(found, whole[:, 17:35, 30:51], atol=1e-6)
+    # Windows that do not reach into the part are neither read nor computed, and lines are read apart.
+    assert {(region[0].start, region[1].start, region[1].stop) for region in asked} == {
+        (row, *line) for row in (12, 24) for line in ((24, 52), (48, 64))
+    }
 
 
 def test_an_error_of_the_reader_comes_through() -> None:
@@ -97,4 +115,4 @@ def test_an_error_of_the_reader_comes_through() -> None:
         return np.zeros((1, 16, 16), np.float32)
 
     with pytest.raises(OSError, match="no more pixels"):
-        list(sweep(lambda w: w, read, (64, 16), WindowOptions(window=(16, 16)), (slice(0, 16),)))
+        list(sweep(lambda w: w, read, (64, 16), WindowOptions(window=(16, 16)), (slice(0, 64), slice(0, 16))))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from im2im_core.cli.time_lapse import predict_frames
+from im2im_core.time_lapse import predict_frames
 from im2im_core.image import Image
 from im2im_core.interfaces import ImageWriter, RegionWriter
 from im2im_core.object_table import ObjectTable, write_objects

@@ -19,7 +19,7 @@ from im2im_core.results import started
 from im2im_core.selection import time_points
 
 if TYPE_CHECKING:
-    from im2im_core.cli.result_files import ResultFiles
+    from im2im_core.result_files import ResultFiles
     from im2im_core.prediction import Predictor
 
 # Pixels along each axis that are copied at a time.
