@@ -39,10 +39,10 @@ def mosaic(path: Path, size: int, images: Path, piece: int = 256) -> None:
 def segment(bundle: Path, folder: Path, size: int, tiles: int) -> None:
     """In a process of its own, so that its memory is its own."""
     from im2im_core.bundle import open_bundle
-    from im2im_core.result_files import ResultFiles
     from im2im_core.formats import image_loader, image_writer
     from im2im_core.prediction import Predictor
     from im2im_core.registry import Registry
+    from im2im_core.result_files import ResultFiles
 
     registry = Registry.discover()
     opened = open_bundle(bundle, registry)

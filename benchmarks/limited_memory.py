@@ -117,10 +117,10 @@ def predict(folder: Path, part: float, limit: float, answers: Any) -> None:
     """In a process of its own: under the limit from file to file, then the bare network."""
     means = limit_memory(limit)
     from im2im_core.bundle import open_bundle
-    from im2im_core.result_files import ResultFiles
     from im2im_core.formats import image_loader, image_writer
     from im2im_core.prediction import Predictor
     from im2im_core.registry import Registry
+    from im2im_core.result_files import ResultFiles
     from im2im_core.windows import window_starts
 
     registry = Registry.discover()

@@ -58,7 +58,9 @@ class Engine:
 
     def place(self, model: Any) -> Any:
         """The model on the device, in the memory layout that suits it."""
-        return model.to(self.device, memory_format=self._layout(model)) if self._channels_last else model.to(self.device)
+        if self._channels_last:
+            return model.to(self.device, memory_format=self._layout(model))
+        return model.to(self.device)
 
     def compiled(self, model: Any) -> Forward:
         """The model, compiled at its first call if the user asked for it."""
@@ -71,7 +73,7 @@ class Engine:
 
         def forward(windows: torch.Tensor) -> torch.Tensor:
             try:
-                return compiled(windows)  # type: ignore[no-any-return]
+                return compiled(windows)  # type: ignore[no-any-return, no-untyped-call]
             except torch._dynamo.exc.TorchDynamoException as error:  # type: ignore[attr-defined]
                 reason = str(error).strip().splitlines()[0][:200]
                 raise ConfigError(f"the network cannot be compiled: {reason}", "leave --compile out") from error

@@ -53,13 +53,14 @@ class LabelMerger:
         self._final = np.zeros(1, np.uint32)
         self.count = 0
 
-    def add(self, block: Block, labels: NumpyArray, scores: NumpyArray | None = None) -> None:
+    def add(self, block: Block, labels: NumpyArray, scores: NumpyArray | None = None, path: Path | None = None) -> None:
         """Take the labels of a block.
 
         Args:
             block: which one.
             labels: integers of the shape of `block.read`, 0 = background.
             scores: one for each label from 1 on; None: unknown.
+            path: file that holds the labels already and stays; None: they are kept in one.
         """
         first = len(self._parent) - 1
         most = int(labels.max(initial=0))
@@ -68,8 +69,9 @@ class LabelMerger:
         self._scores.append(known)
         own = np.bincount(labels[block.inner].reshape(-1), minlength=most + 1) > 0
         own[0] = False
-        path = self._folder / f"{len(self._stored)}.npy"
-        np.save(path, labels, allow_pickle=False)
+        if path is None:
+            path = self._folder / f"{len(self._stored)}.npy"
+            np.save(path, labels, allow_pickle=False)
         stored = _Stored(block, path, first, own)
         for offset in product((-1, 0, 1), repeat=len(block.index)):
             other = self._stored.get(tuple(i + o for i, o in zip(block.index, offset, strict=True)))

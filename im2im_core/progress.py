@@ -27,6 +27,10 @@ class Shares:
         """Of the item at hand this share, 0 to 1, is done."""
         self._advance(self._item + min(share, 1.0))
 
+    def done(self, items: float) -> None:
+        """So many items are done, in whatever order."""
+        self._advance(items)
+
 
 @contextmanager
 def shares(description: str, total: int) -> Iterator[Shares]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from im2im_core.time_lapse import predict_frames
 from im2im_core.image import Image
 from im2im_core.interfaces import ImageWriter, RegionWriter
 from im2im_core.object_table import ObjectTable, write_objects
 from im2im_core.prediction import Predictor, as_target
 from im2im_core.results import Wanted, pixel_size_of, predict_blocks, raw_image
+from im2im_core.time_lapse import predict_frames
 
 OBJECTS, RAW = "objects", "network-output"
 
@@ -49,25 +49,20 @@ class ResultFiles:
 
     def predict(
         self, predictor: Predictor, image: Image, stem: str, progress: Callable[[float], None] | None = None
-    ) -> None:
-        """Predict and write; what is large is written block by block. Nothing half-written is left under its name."""
+    ) -> list[Path]:
+        """Predict and write; what is large is written block by block. Nothing half-written is left under its name.
+
+        Returns:
+            The files.
+        """
         if image.sizes.get("T", 1) > 1:
-            predict_frames(self, predictor, image, stem, progress)
-            return
+            return predict_frames(self, predictor, image, stem, progress)
+        if predictor.is_large(image):
+            rows = predict_blocks(predictor, image, self.wanted(stem), progress)
+            return self.written(predictor, stem, rows)
         target, raw_target, table = self.result(stem), self.output(stem), self.table(stem)
         labels = predictor.postprocessing(image).labels
         axes = "ZYX"[-predictor.spatial_dims :]
-        if predictor.is_large(image):
-            wanted = Wanted(
-                result=_creates(self.writer, target),
-                raw=_creates(self.raw, raw_target) if self.raw else None,
-                objects=self.objects,
-                scratch=self.out,
-            )
-            rows = predict_blocks(predictor, image, wanted, progress)
-            if rows is not None:
-                write_objects(table, axes, rows)
-            return
         raw = predictor.raw(image)
         if self.raw:
             self.raw.write(raw_target, raw_image(predictor, raw, image))
@@ -77,6 +72,27 @@ class ResultFiles:
             objects = ObjectTable(axes, int(found.max(initial=0)))
             objects.add(found, (0,) * found.ndim)
             write_objects(table, axes, objects.rows(pixel_size_of(predictor, image), scores))
+            return [*self._images(stem), table]
+        return self._images(stem)
+
+    def wanted(self, stem: str) -> Wanted:
+        """What is to come out of an image that is predicted block by block."""
+        return Wanted(
+            result=_creates(self.writer, self.result(stem)),
+            raw=_creates(self.raw, self.output(stem)) if self.raw else None,
+            objects=self.objects,
+            scratch=self.out,
+        )
+
+    def written(self, predictor: Predictor, stem: str, rows: list[dict[str, Any]] | None) -> list[Path]:
+        """Write the table of objects of an image of blocks, if it has one; returns all its files."""
+        if rows is None:
+            return self._images(stem)
+        write_objects(self.table(stem), "ZYX"[-predictor.spatial_dims :], rows)
+        return [*self._images(stem), self.table(stem)]
+
+    def _images(self, stem: str) -> list[Path]:
+        return [self.result(stem), *([self.output(stem)] if self.raw else [])]
 
 
 def _creates(writer: ImageWriter, path: Path) -> Callable[[Image, tuple[int, ...], Any], RegionWriter]:

@@ -60,12 +60,14 @@ class BlockResult:
         found: labels of the block and its halo, `block.read`; or classes or an image of its core, ([K], [Z], Y, X).
         scores: of the labels from 1 on; None: unknown.
         raw: the network's output for the core, (K, [Z], Y, X); None: it is not wanted.
+        path: file that holds `found` already; None: there is none.
     """
 
     block: Block
     found: NumpyArray
     scores: NumpyArray | None = None
     raw: NumpyArray | None = None
+    path: Path | None = None
 
 
 def predict_blocks(
@@ -133,7 +135,8 @@ def block_results(
             yield BlockResult(block, labels, scores, output)
         else:
             found = as_target(post(predicted), predictor.bundle)
-            yield BlockResult(block, found[(..., *block.inner)], None, output)
+            core = (*(slice(None) for _ in range(found.ndim - len(block.inner))), *block.inner)
+            yield BlockResult(block, found[core], None, output)
 
 
 class Assembly:
@@ -172,7 +175,7 @@ class Assembly:
                 self._raw = self._start(self._wanted.raw, raw_image(self._predictor, empty, self._image))
             self._raw.write_region((0, *start), result.raw)
         if self._merger:
-            self._merger.add(result.block, result.found, result.scores)
+            self._merger.add(result.block, result.found, result.scores, result.path)
             return
         if self._result is None:
             like = self._predictor.as_image(self._empty(result.found), self._image)

@@ -19,8 +19,8 @@ from im2im_core.results import started
 from im2im_core.selection import time_points
 
 if TYPE_CHECKING:
-    from im2im_core.result_files import ResultFiles
     from im2im_core.prediction import Predictor
+    from im2im_core.result_files import ResultFiles
 
 # Pixels along each axis that are copied at a time.
 COPIED = 2048
@@ -71,7 +71,7 @@ def predict_frames(
     image: Image,
     stem: str,
     progress: Callable[[float], None] | None = None,
-) -> None:
+) -> list[Path]:
     """Predict all time points and write the same files as of one image; rows of objects have a column `time`.
 
     Args:
@@ -80,7 +80,11 @@ def predict_frames(
         image: with a time axis.
         stem: name of the results.
         progress: told the share of the time-lapse done.
+
+    Returns:
+        The files.
     """
+    written = [files.result(stem), *([files.output(stem)] if files.raw else [])]
     count = image.sizes["T"]
     files.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".frames-", dir=files.out) as folder:
@@ -96,6 +100,8 @@ def predict_frames(
         if tables[0].is_file():
             rows = [{"time": time, **row} for time, table in enumerate(tables) for row in _rows(table)]
             write_objects(files.table(stem), "ZYX"[-predictor.spatial_dims :], rows, times=True)
+            written.append(files.table(stem))
+    return written
 
 
 def _part(progress: Callable[[float], None] | None, time: int, count: int) -> Callable[[float], None] | None:

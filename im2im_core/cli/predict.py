@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from im2im_core.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from im2im_core.cluster import Workers
     from im2im_core.errors import Im2imError
-    from im2im_core.image import Image
     from im2im_core.registry import Registry
-    from im2im_core.selection import Part
-    from im2im_core.uncertainty import Sampling
-
-_log = logging.getLogger(__name__)
 
 
 def predict(
@@ -39,6 +34,30 @@ def predict(
         typer.Option("--overlap", min=0, max=0.9, help="Share by which windows overlap.", show_default=False),
     ] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Windows per forward pass.")] = 4,
+    block: Annotated[
+        str | None,
+        typer.Option(
+            "--block",
+            help="Pixels per block, one number or Y,X or Z,Y,X; larger images are predicted block by block.",
+            show_default=False,
+        ),
+    ] = None,
+    precision: Annotated[
+        str, typer.Option("--precision", help="Of the network's arithmetic: float32, or bf16 where the device has it.")
+    ] = "float32",
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first, which pays for many or large images.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=0, help="Processes on this machine that predict side by side.")
+    ] = 0,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Address of a running dask cluster, as tcp://host:8786.", show_default=False),
+    ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Predict also what is finished by the same model and settings.")
+    ] = False,
     direction: Annotated[
         str | None,
         typer.Option(
@@ -89,6 +108,8 @@ def predict(
     ] = False,
 ) -> None:
     """Apply a trained model to images."""
+    from im2im_core.cluster import Workers
+    from im2im_core.execution import Execution
     from im2im_core.registry import Registry
     from im2im_core.selection import Part
 
@@ -104,16 +125,19 @@ def predict(
         images,
         out,
         suffix=suffix,
-        device=device,
-        window=window,
+        execution=Execution(device=device, precision=precision, compiled=compiled),
+        window=sizes(window, "--window"),
         overlap=overlap,
         batch=batch,
+        block=sizes(block, "--block"),
         direction=direction,
         ensemble=ensemble or (),
         sampling=sampling,
         objects=objects,
         raw=raw,
         part=Part(int(scene) if scene is not None and scene.isdecimal() else scene, time, tuple(channel or ())),
+        workers=Workers(workers, scheduler),
+        again=again,
     )
     report_failures(failed)
 
@@ -124,78 +148,65 @@ def run_prediction(
     images: str,
     out: Path,
     *,
-    suffix: str = ".tiff",
-    device: str = "auto",
-    window: str | None = None,
-    overlap: float | None = None,
-    batch: int = 4,
-    direction: str | None = None,
     ensemble: Sequence[Path] = (),
-    sampling: Sampling | None = None,
-    objects: bool = True,
-    raw: bool = False,
-    part: Part | None = None,
+    workers: Workers | None = None,
+    again: bool = False,
+    **settings: Any,
 ) -> list[tuple[Path, Im2imError]]:
-    """Predict every image; returns those that could not be."""
-    from im2im_core.bundle import open_bundle
+    """Predict every image; returns those that could not be.
+
+    Args:
+        registry: the installed plug-ins.
+        bundle: of the model.
+        images: file, folder, pattern or table.
+        out: folder of the results.
+        ensemble: further bundles.
+        workers: processes that do it; None: this one.
+        again: predict what is finished, too.
+        settings: further attributes of a `PredictionJob`.
+    """
     from im2im_core.cli.console import console
-    from im2im_core.direction import in_direction
-    from im2im_core.errors import Im2imError
-    from im2im_core.files import check_writable
-    from im2im_core.formats import image_loader, image_writer, known_suffixes
+    from im2im_core.distribution import Distribution, attempt
+    from im2im_core.errors import ConfigError
+    from im2im_core.finished import FinishedFiles
     from im2im_core.layouts import find_images
+    from im2im_core.prediction_job import OpenedJob, PredictionJob, image_suffixes
     from im2im_core.progress import shares
-
-    opened, *others = [open_bundle(path, registry) for path in (bundle, *ensemble)]
-    if direction is not None:
-        opened, *others = [in_direction(each, direction) for each in (opened, *others)]
-    found = find_images(images, suffixes=known_suffixes(registry))
-    sizes = window_sizes(window, opened.manifest.spatial_dims)
-    named = opened.manifest.task in ("semantic-segmentation", "instance-segmentation")
-    writer = image_writer(registry, Path(f"result{suffix}"), labels=named)
-    check_writable(out)
-
-    from im2im_core.result_files import ResultFiles
-    from im2im_core.cli.uncertainty import write_maps
-    from im2im_core.prediction import Predictor
-    from im2im_core.uncertainty import check_sampling, predict_uncertain
     from im2im_core.values_table import values_table
 
-    predictors = [
-        Predictor(each, device=device, window=sizes, overlap=overlap, batch=batch) for each in (opened, *others)
-    ]
-    if sampling:
-        check_sampling(predictors, sampling)
-    load = image_loader(registry, opened.config.reader, scene=part.scene if part else None)
-    chosen = part.of if part else (lambda image: image)
+    paths = tuple(path.absolute() for path in (bundle, *ensemble))
+    opened = OpenedJob(PredictionJob(bundles=paths, out=out.absolute(), **settings), registry)
+    found = find_images(images, suffixes=image_suffixes(registry))
+    finished = FinishedFiles(opened.job.out, opened.key)
+    known = [] if again or opened.numbers else [stem for stem, path in found if finished.has(stem, path)]
+    todo = [(stem, path.absolute()) for stem, path in found if stem not in known]
+    if workers and opened.numbers:
+        raise ConfigError("numbers of images are predicted by one process", "leave --workers and --scheduler out")
+    values = values_table(opened.predictors[0].bundle.manifest.task, out)
     failed: list[tuple[Path, Im2imError]] = []
-    values = values_table(opened.manifest.task, out)
-    plain = image_writer(registry, Path(f"output{suffix}"))
-    files = ResultFiles(out, suffix, writer, objects, plain if raw else None)
-    with values or nullcontext(), shares("predicting", len(found)) as progress:
-        for stem, path in progress.each(found):
-            try:
-                if sampling is None and not values:
-                    files.predict(predictors[0], chosen(load(path)), stem, progress.part)
-                    continue
-                maps: Mapping[str, Image] = {}
-                if sampling is None:
-                    result = predictors[0].predict(chosen(load(path)))
-                else:
-                    result, maps = predict_uncertain(predictors, chosen(load(path)), sampling)
+    with values or nullcontext(), shares("predicting", len(todo)) as progress:
+        if workers:
+            from im2im_core.cluster import connected
+
+            with connected(workers) as client:
+                failed += Distribution(opened, finished, client, workers.threads).run(todo, progress.done)
+            todo = []
+        for stem, path in progress.each(todo):
+
+            def work(stem: str = stem, path: Path = path) -> None:
+                image = opened.image(path)
                 if values:
-                    values.add(path, result, maps)
+                    values.add(path, *opened.result(image))
                 else:
-                    write_maps(registry, out, stem, suffix, maps)
-                    writer.write(out / f"{stem}{suffix}", result)
-            except Im2imError as error:
-                failed.append((path, error))
-            except Exception as error:  # whatever happens to one image, the others are finished
-                _log.debug("cannot predict '%s'", path, exc_info=True)
-                reason = f"'{path}': {type(error).__name__}: {error}"
-                failed.append((path, Im2imError(reason, "if memory ran out, try a smaller --window or --batch")))
+                    finished.add(stem, path, opened.predict(image, stem, progress.part))
+
+            if (failure := attempt(work, path)) is not None:
+                failed.append((path, failure))
     where = values.path if values else out
     console().print(f"{len(found) - len(failed)} of {len(found)} images predicted: {where}", highlight=False)
+    if known:
+        text = f"{len(known)} of them were finished before, by the same model and settings; --again predicts them anew"
+        console().print(text, highlight=False)
     return failed
 
 
@@ -210,15 +221,11 @@ def report_failures(failed: list[tuple[Path, Im2imError]]) -> None:
         raise typer.Exit(1)
 
 
-def window_sizes(text: str | None, dims: int) -> tuple[int, ...] | None:
-    """The value of --window: one number for all axes, or one per axis."""
+def sizes(text: str | None, option: str) -> tuple[int, ...] | None:
+    """The value of --window or --block: one number for all axes, or one per axis."""
     if text is None:
         return None
     try:
-        sizes = tuple(int(part) for part in text.split(","))
+        return tuple(int(part) for part in text.split(","))
     except ValueError:
-        sizes = ()
-    sizes = sizes * dims if len(sizes) == 1 else sizes
-    if len(sizes) != dims or min(sizes) < 8:
-        raise typer.BadParameter(f"'{text}' is not one number or {dims} numbers of at least 8", param_hint="--window")
-    return sizes
+        raise typer.BadParameter(f"'{text}' is not numbers as 256 or 64,256,256", param_hint=option) from None

@@ -1,19 +1,15 @@
-"""Options and files of `im2im predict --uncertainty`."""
+"""Options of `im2im predict --uncertainty`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
-    from im2im_core.image import Image
-    from im2im_core.registry import Registry
     from im2im_core.uncertainty import Sampling
-
-FOLDER = "uncertainty"
 
 
 def chosen_sampling(source: str | None, count: int, strength: float, ensemble: Sequence[Path] | None) -> Sampling:
@@ -34,13 +30,3 @@ def chosen_sampling(source: str | None, count: int, strength: float, ensemble: S
     if source == "test-time-augmentation" and count > MOST_TURNS:
         raise typer.BadParameter(f"there are {MOST_TURNS} flips and turns, not '{count}'", param_hint="--samples")
     return Sampling(source=source, count=count, strength=strength, maps=maps)
-
-
-def write_maps(registry: Registry, out: Path, stem: str, suffix: str, maps: Mapping[str, Image]) -> None:
-    """Write `out/uncertainty/STEM_NAME` for every map; they hold fractions, which a PNG does not."""
-    from im2im_core.formats import image_writer
-
-    suffix = ".tiff" if suffix == ".png" else suffix
-    writer = image_writer(registry, Path(f"map{suffix}"))
-    for name, values in maps.items():
-        writer.write(out / FOLDER / f"{stem}_{name}{suffix}", values)

@@ -16,10 +16,12 @@ from im2im_core.cli.predict import run_prediction
 from im2im_core.cli.report import report
 from im2im_core.config import resolve
 from im2im_core.demo_images import write_demo
+from im2im_core.execution import Execution
 from im2im_core.formats import image_loader, image_writer
 from im2im_core.registry import Registry
 from im2im_core.training import FinishedRun, train
 
+CPU = Execution(device="cpu")
 REGISTRY = Registry.discover()
 PLUGINS = {info.name for info in REGISTRY.plugins if info.state == "active"}
 pytestmark = pytest.mark.skipif(
@@ -87,7 +89,7 @@ def test_from_images_to_report(generated: tuple[Path, Path], tmp_path: Path) -> 
         again = load_model(bundle)(torch.from_numpy(stored[0])[None])[0].numpy()
     np.testing.assert_allclose(again, stored[1], rtol=1e-4, atol=1e-5)
 
-    assert not run_prediction(REGISTRY, finished.run_dir, str(generated[1]), tmp_path / "labels", device="cpu")
+    assert not run_prediction(REGISTRY, finished.run_dir, str(generated[1]), tmp_path / "labels", execution=CPU)
     load = image_loader(REGISTRY)
     names = sorted(path.name for path in (tmp_path / "labels").iterdir() if path.is_file())
     assert names == sorted(path.name.replace("_IM", "") for path in generated[1].glob("*_IM.tiff"))
@@ -119,7 +121,7 @@ def test_a_large_image_goes_from_file_to_file_in_blocks(
 
     def predicted(folder: str, suffix: str) -> dict[str, Any]:
         out = tmp_path / folder
-        assert not run_prediction(REGISTRY, bundle, str(generated[1]), out, suffix=suffix, device="cpu", raw=True)
+        assert not run_prediction(REGISTRY, bundle, str(generated[1]), out, suffix=suffix, execution=CPU, raw=True)
         assert sorted(path.name for path in out.iterdir() if not path.name.startswith("nuclei")) == [
             "network-output",
             "objects",

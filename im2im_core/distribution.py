@@ -1,0 +1,216 @@
+"""Prediction on several workers: a file each, or of a large image some blocks each.
+
+A block that is done lies on disk with its checksum, so a worker that dies loses only what it was at, and a second start
+computes only what is missing. The main process puts blocks together.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from im2im_core.blocks import Block
+from im2im_core.errors import Im2imError
+from im2im_core.finished import FinishedBlocks, FinishedFiles, has_block, put_block
+from im2im_core.image import Image
+from im2im_core.prediction_job import OpenedJob, PredictionJob
+from im2im_core.registry import Registry
+from im2im_core.results import Assembly, block_results, planned
+
+_log = logging.getLogger(__name__)
+# Rows of blocks that a worker is given at a time: windows at both ends are computed twice.
+ROWS = {2: 2, 3: 4}
+Failed = list[tuple[Path, Im2imError]]
+
+
+@dataclass(slots=True)
+class _Large:
+    """An image of which workers predict blocks."""
+
+    stem: str
+    path: Path
+    image: Image
+    blocks: list[Block]
+    store: FinishedBlocks
+    pieces: int = 0
+    open: int = 0
+    failure: Im2imError | None = None
+
+
+@dataclass(slots=True)
+class Distribution:
+    """Hands out images and blocks.
+
+    Args:
+        opened: the job as this process has opened it.
+        finished: notes on what is done.
+        client: a `distributed.Client`.
+        threads: of each worker, for the network; None: as the worker says.
+    """
+
+    opened: OpenedJob
+    finished: FinishedFiles
+    client: Any
+    threads: int | None = None
+    _tasks: dict[Any, Path | _Large] = field(default_factory=dict)
+
+    def run(self, files: Sequence[tuple[str, Path]], progress: Callable[[float], None]) -> Failed:
+        """Predict files; returns those that could not be.
+
+        Args:
+            files: stems and paths.
+            progress: told how many are done, and shares of one.
+        """
+        from distributed import as_completed
+
+        failed: Failed = []
+        done = 0.0
+        for stem, path in files:
+            try:
+                large = self._submit(stem, path)
+            except Im2imError as error:
+                failed.append((path, error))
+            else:
+                if large and not large.open:
+                    self._assemble(large, failed)
+                    done += 1
+        progress(done + len(failed))
+        for future in as_completed(list(self._tasks)):
+            failure = _outcome(future)
+            task = self._tasks.pop(future)
+            if isinstance(task, _Large):
+                task.open -= 1
+                task.failure = task.failure or failure
+                done += 1 / task.pieces
+                if not task.open:
+                    self._assemble(task, failed)
+            else:
+                done += 1
+                if failure:
+                    failed.append((task, failure))
+            future.release()
+            progress(done)
+        return failed
+
+    def _submit(self, stem: str, path: Path) -> _Large | None:
+        """Give an image to workers; returns it if it is large."""
+        job = self.opened.job
+        image = self.opened.image(path)
+        if not self.opened.in_blocks(image):
+            future = self.client.submit(predict_file, job, self.finished, path, stem, self.threads, pure=False)
+            self._tasks[future] = path
+            return None
+        groups = planned(self.opened.predictors[0], image)
+        order = [block for group in groups for block in sorted(group, key=lambda block: block.index)]
+        large = _Large(stem, path, image, order, self.finished.blocks(stem, path))
+        for group in groups:
+            missing = large.store.missing(group)
+            for rows in _rows(missing, ROWS[len(group[0].index)]):
+                future = self.client.submit(predict_rows, job, path, rows, large.store.folder, self.threads, pure=False)
+                self._tasks[future] = large
+                large.pieces += 1
+        large.open = large.pieces
+        return large
+
+    def _assemble(self, large: _Large, failed: Failed) -> None:
+        """Make the result of blocks that are all there, in the order in which one process would predict them."""
+        if large.failure:
+            failed.append((large.path, large.failure))
+            return
+        files, predictor = self.opened.files, self.opened.predictors[0]
+        try:
+            with Assembly(predictor, large.image, files.wanted(large.stem)) as assembly:
+                for result in large.store.results(large.blocks):
+                    assembly.add(result)
+                table = assembly.finish()
+            written = files.written(predictor, large.stem, table)
+        except Im2imError as error:
+            failed.append((large.path, error))
+            return
+        self.finished.add(large.stem, large.path, written)
+        large.store.remove()
+
+
+def predict_file(
+    job: PredictionJob, finished: FinishedFiles, path: Path, stem: str, threads: int | None
+) -> tuple[str, str] | None:
+    """On a worker: predict a file, write its results and note them. Returns message and hint of what went wrong."""
+
+    def work() -> None:
+        opened = _opened(job, threads)
+        finished.add(stem, path, opened.predict(opened.image(path), stem))
+
+    return _attempt(work, path)
+
+
+def predict_rows(
+    job: PredictionJob, path: Path, blocks: Sequence[Block], folder: Path, threads: int | None
+) -> tuple[str, str] | None:
+    """On a worker: predict blocks and keep them in a folder. Returns message and hint of what went wrong."""
+
+    def work() -> None:
+        opened = _opened(job, threads)
+        # A task comes again when the worker that had it is believed dead.
+        todo = [block for block in blocks if not has_block(folder, block)]
+        if todo:
+            for result in block_results(opened.predictors[0], _image(job, path, threads), todo, raw=job.raw):
+                put_block(folder, result)
+
+    return _attempt(work, path)
+
+
+def attempt(work: Callable[[], None], path: Path) -> Im2imError | None:
+    """Do something with an image; whatever happens to it, the others go on."""
+    try:
+        work()
+    except Im2imError as error:
+        return error
+    except Exception as error:
+        _log.debug("cannot predict '%s'", path, exc_info=True)
+        reason = f"'{path}': {type(error).__name__}: {error}"
+        return Im2imError(reason, "if memory ran out, try a smaller --window or --batch")
+    return None
+
+
+def _attempt(work: Callable[[], None], path: Path) -> tuple[str, str] | None:
+    """The same, in words, which travel."""
+    failure = attempt(work, path)
+    return (failure.message, failure.hint) if failure else None
+
+
+@lru_cache(maxsize=1)
+def _opened(job: PredictionJob, threads: int | None) -> OpenedJob:
+    """A worker loads models once."""
+    import torch
+    from distributed import get_worker
+
+    # Dask has told the worker's libraries to use one thread each.
+    torch.set_num_threads(threads or get_worker().state.nthreads)
+    return OpenedJob(job, Registry.discover())
+
+
+@lru_cache(maxsize=1)
+def _image(job: PredictionJob, path: Path, threads: int | None) -> Image:
+    """One object for all blocks of an image, so that its statistics are taken once."""
+    return _opened(job, threads).image(path)
+
+
+def _outcome(future: Any) -> Im2imError | None:
+    if future.status == "finished":
+        words = future.result()
+        return Im2imError(*words) if words else None
+    error = future.exception()
+    reason = "its worker died several times" if type(error).__name__ == "KilledWorker" else f"{error}"
+    return Im2imError(reason, "if memory ran out, try fewer --workers, or a smaller --window, --batch or --block")
+
+
+def _rows(blocks: Sequence[Block], count: int) -> Iterator[list[Block]]:
+    """Blocks in pieces of some rows along the first axis."""
+    numbers = sorted({block.index[0] for block in blocks})
+    for first in range(0, len(numbers), count):
+        rows = numbers[first : first + count]
+        yield [block for block in blocks if block.index[0] in rows]
