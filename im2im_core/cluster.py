@@ -12,7 +12,7 @@ from typing import Any
 from im2im_core.errors import ConfigError
 
 # Seconds to wait for a scheduler and its first worker.
-PATIENCE = 60
+PATIENCE = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Workers:
 def connected(workers: Workers) -> Iterator[Any]:
     """A `distributed.Client`; processes that were started are stopped at the end, and so is what is still running.
 
+    It does not become the one that dask computes lazy images with: those are read where they are needed.
+
     Raises:
         ConfigError: dask.distributed is not installed, or the scheduler does not answer or has no workers.
     """
@@ -49,23 +51,31 @@ def connected(workers: Workers) -> Iterator[Any]:
         raise ConfigError("workers need dask.distributed", 'pip install "im2im-core[cluster]"') from error
     logging.getLogger("distributed").setLevel(logging.ERROR)
     if workers.scheduler:
-        try:
-            with Client(workers.scheduler, timeout=PATIENCE) as client:
-                client.wait_for_workers(1, timeout=PATIENCE)
-                yield client
-        except (OSError, TimeoutError, ValueError) as error:
-            raise ConfigError(
-                f"no workers at the scheduler '{workers.scheduler}': {str(error) or type(error).__name__}",
-                "start them with: dask worker ADDRESS",
-            ) from error
+        with _client_of(Client, workers.scheduler) as client:
+            yield client
         return
     with (
         LocalCluster(
             n_workers=workers.count, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _client_of(client_class: Any, scheduler: str) -> Any:
+    client = None
+    try:
+        client = client_class(scheduler, timeout=PATIENCE, set_as_default=False)
+        client.wait_for_workers(1, timeout=PATIENCE)
+    except (OSError, TimeoutError, ValueError) as error:
+        if client is not None:
+            client.close()
+        raise ConfigError(
+            f"no workers at the scheduler '{scheduler}': {str(error) or type(error).__name__}",
+            "start them with: dask worker ADDRESS",
+        ) from error
+    return client
 
 
 def _cores() -> int:

@@ -79,7 +79,7 @@ class Distribution:
                     self._assemble(large, failed)
                     done += 1
         progress(done + len(failed))
-        for future in as_completed(list(self._tasks)):
+        for future in as_completed(list(self._tasks), loop=self.client.loop):
             failure = _outcome(future)
             task = self._tasks.pop(future)
             if isinstance(task, _Large):
@@ -185,9 +185,12 @@ def _attempt(work: Callable[[], None], path: Path) -> tuple[str, str] | None:
 @lru_cache(maxsize=1)
 def _opened(job: PredictionJob, threads: int | None) -> OpenedJob:
     """A worker loads models once."""
+    import dask
     import torch
     from distributed import get_worker
 
+    # Lazy images are read here; by default dask would ask the cluster, and wait for the worker that is waiting.
+    dask.config.set(scheduler="synchronous")
     # Dask has told the worker's libraries to use one thread each.
     torch.set_num_threads(threads or get_worker().state.nthreads)
     return OpenedJob(job, Registry.discover())

@@ -185,7 +185,7 @@ def run_prediction(
     values = values_table(opened.predictors[0].bundle.manifest.task, out)
     failed: list[tuple[Path, Im2imError]] = []
     with values or nullcontext(), shares("predicting", len(todo)) as progress:
-        if workers:
+        if workers and todo:
             from im2im_core.cluster import connected
 
             with connected(workers) as client:

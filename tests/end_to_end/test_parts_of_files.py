@@ -78,7 +78,12 @@ def test_a_time_lapse_comes_out_as_one(predict: Predict, frames: list[Any], tmp_
         own = [{key: value for key, value in row.items() if key != "time"} for row in rows if row["time"] == str(time)]
         assert own == table(out / "objects" / "m.csv")
         assert len(own) == one.compute().max() > 0
-    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [f"m{suffix}", "network-output", "objects"]
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
+        ".im2im",
+        f"m{suffix}",
+        "network-output",
+        "objects",
+    ]
 
 
 def test_one_channel_of_several(predict: Predict, frames: list[Any], tmp_path: Path, capsys: Any) -> None:

@@ -123,6 +123,7 @@ def test_a_large_image_goes_from_file_to_file_in_blocks(
         out = tmp_path / folder
         assert not run_prediction(REGISTRY, bundle, str(generated[1]), out, suffix=suffix, execution=CPU, raw=True)
         assert sorted(path.name for path in out.iterdir() if not path.name.startswith("nuclei")) == [
+            ".im2im",
             "network-output",
             "objects",
         ]
