@@ -76,7 +76,7 @@ def write_bundle(folder: Path) -> None:
         "network": {"name": "unet"},
         "dataset": {"path": "x", "spatial_dims": 3},
     }
-    config = resolve(registry, flags=flags, assignments=["network.channels=[8, 16]", "network.strides=[2]"])
+    config = resolve(registry, flags=flags, assignments=["network.channels=[16, 32]", "network.strides=[2]"])
     model = build_model(config, spatial_dims=3, in_channels=1, target_channels=1, training=False).eval()
     image = np.random.default_rng(0).random((1, 32, 32, 32)).astype(np.float32)
     with torch.inference_mode():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -36,7 +36,7 @@ class Block:
     @property
     def inner(self) -> Region:
         """The core, counted from the first pixel of `read`."""
-        return tuple(slice(c.start - r.start, c.stop - r.start) for c, r in zip(self.core, self.read, strict=True))
+        return _counted(self.core, self.read)
 
     @property
     def start(self) -> tuple[int, ...]:
@@ -86,39 +86,43 @@ def columns(
         groups = [half for group in groups for half in (_halves(group) if group in wide else [group])]
 
 
-def rows_of_blocks(
-    bands: Iterator[tuple[int, NumpyArray]], blocks: Sequence[Block], origin: tuple[int, ...]
+def blocks_of_pieces(
+    pieces: Iterable[tuple[Region, NumpyArray]], blocks: Sequence[Block]
 ) -> Iterator[tuple[Block, NumpyArray]]:
-    """Hand out each block's prediction as soon as the bands have reached its end.
+    """Hand out each block's prediction as soon as there is all of it.
 
     Args:
-        bands: first row and prediction (K, rows, ...) of a column.
-        blocks: those of the column.
-        origin: first pixel of the column along the axes but the first.
+        pieces: regions and predictions (K, ...) of them, which tile the blocks; rising along the first axis.
+        blocks: those that are wanted.
 
     Yields:
         Block, and prediction (K, ...) of its `read`.
     """
     waiting = deque(sorted(blocks, key=lambda block: block.index))
-    held: deque[tuple[int, NumpyArray]] = deque()
-    for first, band in bands:
-        held.append((first, band))
-        while waiting and waiting[0].read[0].stop <= first + band.shape[1]:
-            block = waiting.popleft()
-            yield block, _gathered(held, block.read, origin)
-            needed = waiting[0].read[0].start if waiting else first + band.shape[1]
-            while held and held[0][0] + held[0][1].shape[1] <= needed:
-                held.popleft()
+    begun: dict[tuple[int, ...], tuple[NumpyArray, int]] = {}
+    for region, piece in pieces:
+        for block in list(waiting):
+            if block.read[0].start >= region[0].stop:
+                break
+            common = [
+                slice(max(r.start, b.start), min(r.stop, b.stop)) for r, b in zip(region, block.read, strict=True)
+            ]
+            if any(part.stop <= part.start for part in common):
+                continue
+            shape = (len(piece), *(part.stop - part.start for part in block.read))
+            array, missing = begun.pop(block.index, None) or (np.empty(shape, piece.dtype), math.prod(shape[1:]))
+            array[(slice(None), *_counted(common, block.read))] = piece[(slice(None), *_counted(common, region))]
+            missing -= math.prod(part.stop - part.start for part in common)
+            if missing:
+                begun[block.index] = array, missing
+            else:
+                waiting.remove(block)
+                yield block, array
 
 
-def _gathered(held: deque[tuple[int, NumpyArray]], read: Region, origin: tuple[int, ...]) -> NumpyArray:
-    across = tuple(slice(part.start - o, part.stop - o) for part, o in zip(read[1:], origin, strict=True))
-    pieces = []
-    for first, band in held:
-        rows = slice(max(0, read[0].start - first), max(0, min(band.shape[1], read[0].stop - first)))
-        if rows.stop > rows.start:
-            pieces.append(band[(slice(None), rows, *across)])
-    return np.concatenate(pieces, axis=1)
+def _counted(region: Sequence[slice], origin: Region) -> Region:
+    """A region, counted from the first pixel of another."""
+    return tuple(slice(part.start - o.start, part.stop - o.start) for part, o in zip(region, origin, strict=True))
 
 
 def span(blocks: Sequence[Block], part: Callable[[Block], Region], axis: int) -> slice:

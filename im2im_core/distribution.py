@@ -105,8 +105,8 @@ class Distribution:
             self._tasks[future] = path
             return None
         groups = planned(self.opened.predictors[0], image)
-        order = [block for group in groups for block in sorted(group, key=lambda block: block.index)]
-        large = _Large(stem, path, image, order, self.finished.blocks(stem, path))
+        blocks = [block for group in groups for block in group]
+        large = _Large(stem, path, image, blocks, self.finished.blocks(stem, path))
         for group in groups:
             missing = large.store.missing(group)
             for rows in _rows(missing, ROWS[len(group[0].index)]):
@@ -117,7 +117,7 @@ class Distribution:
         return large
 
     def _assemble(self, large: _Large, failed: Failed) -> None:
-        """Make the result of blocks that are all there, in the order in which one process would predict them."""
+        """Make the result of blocks that are all there."""
         if large.failure:
             failed.append((large.path, large.failure))
             return
@@ -157,7 +157,8 @@ def predict_rows(
         # A task comes again when the worker that had it is believed dead.
         todo = [block for block in blocks if not has_block(folder, block)]
         if todo:
-            for result in block_results(opened.predictors[0], _image(job, path, threads), todo, raw=job.raw):
+            predictor, image = opened.predictors[0], _image(job, path, threads)
+            for result in block_results(predictor, image, predictor.blocks(image, todo), raw=job.raw):
                 put_block(folder, result)
 
     return _attempt(work, path)

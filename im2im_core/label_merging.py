@@ -80,18 +80,22 @@ class LabelMerger:
         self._stored[block.index] = stored
 
     def finish(self) -> NumpyArray:
-        """Number the objects 1, 2, ... in the order in which they were found; `count` is then how many there are.
+        """Number the objects 1, 2, ... from the first block to the last, whichever of them came first.
+
+        `count` is then how many there are.
 
         Returns:
             Score of each object, from 1 on: the highest of its parts, NaN where unknown.
         """
-        own = [np.flatnonzero(stored.own) + stored.first for stored in self._stored.values()]
+        own = [np.flatnonzero(stored.own) + stored.first for stored in self._in_order()]
         parts = np.concatenate([*own, np.zeros(0, np.int64)])
         roots = np.array([self._root(int(part)) for part in parts], np.int64)
-        used = np.unique(roots)
+        used, seen, which = np.unique(roots, return_index=True, return_inverse=True)
         self.count = len(used)
+        numbers = np.empty(self.count, np.uint32)
+        numbers[np.argsort(seen)] = np.arange(1, self.count + 1)
         self._final = np.zeros(len(self._parent), np.uint32)
-        self._final[parts] = np.searchsorted(used, roots) + 1
+        self._final[parts] = numbers[which]
         scores = np.full(self.count, np.nan, np.float32)
         np.fmax.at(scores, self._final[parts].astype(np.int64) - 1, np.concatenate(self._scores)[parts])
         return scores
@@ -99,11 +103,14 @@ class LabelMerger:
     def cores(self) -> Iterator[tuple[Block, NumpyArray]]:
         """After `finish`: each block's core with final labels, uint16, or uint32 where there are more than 65535."""
         dtype = label_type(self.count)
-        for stored in self._stored.values():
+        for stored in self._in_order():
             labels = np.load(stored.path, mmap_mode="r", allow_pickle=False)[stored.block.inner]
             final = self._final[stored.first : stored.first + len(stored.own)].astype(dtype)
             final[0] = 0
             yield stored.block, final[labels]
+
+    def _in_order(self) -> list[_Stored]:
+        return [self._stored[index] for index in sorted(self._stored)]
 
     def _join(self, other: _Stored, new: _Stored, labels: NumpyArray) -> None:
         """Unite the objects of two blocks that agree in the zone that both see."""

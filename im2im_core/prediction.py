@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from im2im_core.blocks import BLOCK, Block, columns, cut_blocks, rows_of_blocks, span
+from im2im_core.blocks import BLOCK, Block, blocks_of_pieces, columns, cut_blocks, span
 from im2im_core.build import Postprocessing, Step, build_postprocessing, build_steps
 from im2im_core.bundle import Bundle, load_model
 from im2im_core.errors import DataError
 from im2im_core.execution import Engine, Execution, Forward
 from im2im_core.image import Image, to_pixel_type
 from im2im_core.regions import fit_steps, prepared
-from im2im_core.windows import Region, WindowOptions, sweep
+from im2im_core.windows import Region, WindowOptions, carried, sweep, window_starts
 
 NumpyArray = np.ndarray[Any, Any]
 # Images of more pixels are predicted piece by piece.
@@ -120,11 +120,10 @@ class Predictor:
                 progress(1.0)
             return output
         output = np.empty((self.out_channels, *shape), np.float32)
-        everything = tuple(slice(0, n) for n in shape[1:])
-        for first, band in self._bands(source, steps, everything, forward):
-            output[:, first : first + band.shape[1]] = band
+        for region, piece in self._pieces(source, steps, tuple(slice(0, n) for n in shape), forward):
+            output[(slice(None), *region)] = piece
             if progress:
-                progress((first + band.shape[1]) / shape[0])
+                progress(region[0].stop / shape[0])
         return output
 
     @cached_property
@@ -149,11 +148,26 @@ class Predictor:
         """
         source, _ = self._kept(image)
         size = block or self.block or BLOCK[self.spatial_dims]
-        window = self.options.window[0]
-        # Predicted rows that wait for their block; sums, weights and the band that is made of them.
-        held = self.out_channels * (size[0] + 2 * halo + 3 * window) + window
         blocks = cut_blocks(source.shape[1:], size, halo)
-        return columns(blocks, 4 * held, overhang=self.options.window[1:])
+        # Blocks that are not complete yet; with the halo, pixels are held by several of them.
+        rows = self.out_channels * (size[0] + 2 * halo + self.options.window[0])
+        shared = math.prod(1 + 2 * halo / n for n in size[1:])
+        return columns(blocks, 4 * int(rows * shared) + self._swept(source), overhang=self.options.window[1:])
+
+    def stripes(self, image: Image) -> list[Block]:
+        """The image cut into parts as wide as memory allows, for what needs no blocks: see `pieces`."""
+        source, _ = self._kept(image)
+        size = self.block or BLOCK[self.spatial_dims]
+        groups = columns(cut_blocks(source.shape[1:], size, 0), self._swept(source), overhang=self.options.window[1:])
+        parts = [
+            tuple(span(group, lambda each: each.core, axis) for axis in range(self.spatial_dims)) for group in groups
+        ]
+        return [Block((number,), part, part) for number, part in enumerate(parts)]
+
+    def _swept(self, source: Image) -> int:
+        """Bytes that a sweep holds for each pixel of the axes but the first."""
+        length, window = source.shape[1], min(self.options.window[0], source.shape[1])
+        return 4 * (self.out_channels + 1) * carried(window_starts(length, window, self.options.overlap), window)
 
     def blocks(self, image: Image, group: Sequence[Block]) -> Iterator[tuple[Block, NumpyArray]]:
         """The blended output of the network block by block; each window is computed once.
@@ -168,9 +182,14 @@ class Predictor:
             A block, and the output (K, [Z], Y, X) of the block and its halo.
         """
         source, steps = self._kept(image)
-        rows, *column = (span(group, lambda each: each.read, axis) for axis in range(self.spatial_dims))
-        bands = self._bands(source, steps, tuple(column), self._network, rows)
-        yield from rows_of_blocks(bands, group, tuple(part.start for part in column))
+        wanted = tuple(span(group, lambda each: each.read, axis) for axis in range(self.spatial_dims))
+        yield from blocks_of_pieces(self._pieces(source, steps, wanted, self._network), group)
+
+    def pieces(self, image: Image, stripe: Block) -> Iterator[tuple[Block, NumpyArray]]:
+        """The blended output of the network as it becomes final, in pieces without a halo, which nothing holds back."""
+        source, steps = self._kept(image)
+        for number, (region, piece) in enumerate(self._pieces(source, steps, stripe.core, self._network)):
+            yield Block((*stripe.index, number), region, region), piece
 
     def _prepared(self, image: Image) -> tuple[Image, list[Step]]:
         """Channels first, and preprocessing with the image's statistics."""
@@ -184,15 +203,10 @@ class Predictor:
             self._last = (image, *self._prepared(image))
         return self._last[1:]
 
-    def _bands(
-        self,
-        source: Image,
-        steps: Sequence[Step],
-        column: Region,
-        forward: Forward,
-        rows: slice | None = None,
-    ) -> Iterator[tuple[int, NumpyArray]]:
-        """First row and output (K, rows, ...) of a column, band after band; at least those of some rows."""
+    def _pieces(
+        self, source: Image, steps: Sequence[Step], wanted: Region, forward: Forward
+    ) -> Iterator[tuple[Region, NumpyArray]]:
+        """Regions and output (K, ...) of a part of the image."""
         shape = source.shape[1:]
         before, after = self._continuation(shape)
         padded = tuple(b + n + a for b, n, a in zip(before, shape, after, strict=True))
@@ -211,14 +225,9 @@ class Predictor:
                 data = np.pad(data, [(0, 0), *zip(before, after, strict=True)], mode="symmetric")
             return data[(slice(None), *(p if w else slice(None) for p, w in zip(region, whole, strict=True)))]
 
-        moved = tuple(slice(p.start + b, p.stop + b) for p, b in zip(column, before[1:], strict=True))
-        wanted = rows or slice(0, shape[0])
-        along = slice(wanted.start + before[0], wanted.stop + before[0])
-        run = partial(self.engine.on_arrays, forward)
-        for first, band in sweep(run, read, padded, options, (along, *moved)):
-            start, stop = max(first, before[0]), min(first + band.shape[1], before[0] + shape[0])
-            if stop > start:
-                yield start - before[0], band[:, start - first : stop - first]
+        moved = tuple(slice(p.start + b, p.stop + b) for p, b in zip(wanted, before, strict=True))
+        for region, piece in sweep(partial(self.engine.on_arrays, forward), read, padded, options, moved):
+            yield tuple(slice(p.start - b, p.stop - b) for p, b in zip(region, before, strict=True)), piece
 
     def _continuation(self, size: tuple[int, ...]) -> tuple[list[int], list[int]]:
         """Pixels to add before and after: what is smaller than a patch is continued by reflection, as in training."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -87,13 +87,28 @@ def predict_blocks(
     pixels = math.prod(image.channels_first(predictor.spatial_dims).shape[1:])
     done = 0
     with Assembly(predictor, image, wanted) as assembly:
-        for group in planned(predictor, image, wanted.block):
-            for result in block_results(predictor, image, group, raw=wanted.raw is not None):
+        for predicted in _predictions(predictor, image, wanted.block):
+            for result in block_results(predictor, image, predicted, raw=wanted.raw is not None):
                 assembly.add(result)
                 done += math.prod(part.stop - part.start for part in result.block.core)
                 if progress:
                     progress(done / pixels)
         return assembly.finish()
+
+
+Predicted = Iterable[tuple[Block, NumpyArray]]
+"""Blocks and the network's output (K, [Z], Y, X) for what they read."""
+
+
+def _predictions(predictor: Predictor, image: Image, block: tuple[int, ...] | None) -> Iterator[Predicted]:
+    """All blocks; or pieces in their place, where post-processing looks at one pixel after the other."""
+    post = predictor.postprocessing(image)
+    if post.halo == 0 and not post.labels and block is None:
+        for stripe in predictor.stripes(image):
+            yield predictor.pieces(image, stripe)
+        return
+    for group in planned(predictor, image, block):
+        yield predictor.blocks(image, group)
 
 
 def planned(predictor: Predictor, image: Image, block: tuple[int, ...] | None = None) -> list[list[Block]]:
@@ -117,18 +132,18 @@ def planned(predictor: Predictor, image: Image, block: tuple[int, ...] | None = 
 
 
 def block_results(
-    predictor: Predictor, image: Image, group: Sequence[Block], *, raw: bool = False
+    predictor: Predictor, image: Image, predictions: Predicted, *, raw: bool = False
 ) -> Iterator[BlockResult]:
-    """Predict and post-process blocks.
+    """Post-process blocks.
 
     Args:
         predictor: the model.
-        image: what to predict from.
-        group: some that were `planned` together.
+        image: what was predicted from.
+        predictions: of blocks.
         raw: the network's output is wanted, too.
     """
     post = predictor.postprocessing(image)
-    for block, predicted in predictor.blocks(image, group):
+    for block, predicted in predictions:
         output = predicted[(slice(None), *block.inner)] if raw else None
         if post.labels:
             labels, scores = post.with_scores(predicted)
@@ -167,7 +182,7 @@ class Assembly:
         self._files.__exit__(*error)
 
     def add(self, result: BlockResult) -> None:
-        """Take the next block; objects are numbered in the order in which blocks come."""
+        """Take a block; in which order they come does not matter."""
         start = result.block.start
         if self._wanted.raw and result.raw is not None:
             if self._raw is None:

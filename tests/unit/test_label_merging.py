@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage.measure import label as connected
 
-from im2im_core.blocks import Block, columns, cut_blocks, rows_of_blocks
+from im2im_core.blocks import Block, blocks_of_pieces, columns, cut_blocks
 from im2im_core.label_merging import LabelMerger, label_type
 
 
@@ -38,14 +38,25 @@ def test_columns_keep_to_the_memory() -> None:
     assert len(columns(blocks, bytes_per_pixel=10)) == 1
 
 
-def test_blocks_are_cut_from_bands() -> None:
+def test_blocks_are_gathered_from_pieces() -> None:
     image = np.random.default_rng(0).random((2, 61, 40))
     blocks = cut_blocks((61, 40), (16, 16), 6)
-    bands = ((first, image[:, first : first + 7]) for first in range(0, 61, 7))
-    given = list(rows_of_blocks(bands, blocks, (0,)))
-    assert len(given) == len(blocks)
-    for block, piece in given:
+    regions = [(slice(y, min(y + 7, 61)), slice(x, min(x + 9, 40))) for y in range(0, 61, 7) for x in range(0, 40, 9)]
+    asked = 0
+
+    def pieces() -> Any:
+        nonlocal asked
+        for region in regions:
+            asked += 1
+            yield region, image[(slice(None), *region)]
+
+    given = []
+    for block, piece in blocks_of_pieces(pieces(), blocks):
         np.testing.assert_array_equal(piece, image[(slice(None), *block.read)])
+        given.append((block.index, asked))
+    assert sorted(index for index, _ in given) == sorted(block.index for block in blocks)
+    # The first block comes with the piece that completes it, not with the last one.
+    assert given[0] == ((0, 0), next(n for n, r in enumerate(regions, 1) if r[0].stop >= 22 and r[1].stop >= 22))
 
 
 def discs(shape: tuple[int, ...], number: int, seed: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,22 @@ def test_an_image(predictor: Predictor, dots: Image, monkeypatch: pytest.MonkeyP
     assert result.like.pixel_size == {"Y": 0.5, "X": 0.5}
     assert len(parts) == 12
     assert parts[-1] == pytest.approx(1)
+
+
+def test_without_a_halo_nothing_waits_for_a_block(
+    predictor: Predictor, dots: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pieces of the windows' own size are written as soon as no later window changes them."""
+    use(predictor, monkeypatch, 0, lambda prediction: prediction + 1, labels=False)
+    shelf, raw = Shelf(), Shelf()
+    regions: list[tuple[int, ...]] = []
+    plain = Held.write_region
+    monkeypatch.setattr(Held, "write_region", lambda self, at, data: (regions.append(data.shape), plain(self, at, data)))
+    assert predict_blocks(predictor, dots, Wanted(result=shelf.create, raw=raw.create)) is None
+    np.testing.assert_allclose(shelf.files[0].data[0], dots.data + 1, atol=1e-6)
+    np.testing.assert_allclose(raw.files[0].data[0], dots.data, atol=1e-6)
+    assert max(math.prod(shape) for shape in regions) <= 16 * 16
+    assert sum(math.prod(shape) for shape in regions) == 2 * dots.data.size
 
 
 def test_labels_and_their_table(predictor: Predictor, dots: Image, tmp_path: Path, monkeypatch: Any) -> None:
