@@ -67,20 +67,23 @@ def cut_blocks(shape: tuple[int, ...], size: tuple[int, ...], halo: int) -> list
 
 
 def columns(
-    blocks: Sequence[Block], bytes_per_pixel: int, limit: int | None = None, overhang: Sequence[int] = (0, 0)
+    blocks: Sequence[Block],
+    held: Callable[[list[int]], float],
+    limit: int | None = None,
+    overhang: Sequence[int] = (0, 0),
 ) -> list[list[Block]]:
     """Blocks that are swept together along the first axis: as many side by side as memory allows.
 
     Args:
         blocks: all of them.
-        bytes_per_pixel: held for each pixel of the other axes.
+        held: bytes that a column takes, by its pixels along each axis but the first.
         limit: bytes that a column may take; None: by COLUMN_BYTES.
         overhang: by how much windows reach over a column, along each axis but the first.
     """
     limit = limit or COLUMN_BYTES[len(blocks[0].read)]
     groups = [list(blocks)]
     while True:
-        wide = [group for group in groups if _face(group, overhang) * bytes_per_pixel > limit and _divisible(group)]
+        wide = [group for group in groups if held(_sizes(group, overhang)) > limit and _divisible(group)]
         if not wide:
             return groups
         groups = [half for group in groups for half in (_halves(group) if group in wide else [group])]
@@ -130,9 +133,9 @@ def span(blocks: Sequence[Block], part: Callable[[Block], Region], axis: int) ->
     return slice(min(part(b)[axis].start for b in blocks), max(part(b)[axis].stop for b in blocks))
 
 
-def _face(blocks: Sequence[Block], overhang: Sequence[int]) -> int:
+def _sizes(blocks: Sequence[Block], overhang: Sequence[int]) -> list[int]:
     spans = [span(blocks, lambda block: block.read, axis) for axis in range(1, len(blocks[0].read))]
-    return math.prod(part.stop - part.start + more for part, more in zip(spans, overhang, strict=False))
+    return [part.stop - part.start + more for part, more in zip(spans, overhang, strict=False)]
 
 
 def _divisible(blocks: Sequence[Block]) -> bool:

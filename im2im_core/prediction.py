@@ -20,7 +20,7 @@ from im2im_core.errors import DataError
 from im2im_core.execution import Engine, Execution, Forward
 from im2im_core.image import Image, to_pixel_type
 from im2im_core.regions import fit_steps, prepared
-from im2im_core.windows import Region, WindowOptions, carried, sweep, window_starts
+from im2im_core.windows import Region, WindowOptions, held_bytes, sweep, window_starts
 
 NumpyArray = np.ndarray[Any, Any]
 # Images of more pixels are predicted piece by piece.
@@ -150,9 +150,14 @@ class Predictor:
         size = block or self.block or BLOCK[self.spatial_dims]
         blocks = cut_blocks(source.shape[1:], size, halo)
         # Blocks that are not complete yet; with the halo, pixels are held by several of them.
-        rows = self.out_channels * (size[0] + 2 * halo + self.options.window[0])
+        waiting = 4 * self.out_channels * (size[0] + 2 * halo + self.options.window[0])
         shared = math.prod(1 + 2 * halo / n for n in size[1:])
-        return columns(blocks, 4 * int(rows * shared) + self._swept(source), overhang=self.options.window[1:])
+        swept = self._swept(source)
+        return columns(
+            blocks,
+            lambda sizes: waiting * shared * math.prod(sizes) + swept(sizes),
+            overhang=self.options.window[1:],
+        )
 
     def stripes(self, image: Image) -> list[Block]:
         """The image cut into parts as wide as memory allows, for what needs no blocks: see `pieces`."""
@@ -164,10 +169,11 @@ class Predictor:
         ]
         return [Block((number,), part, part) for number, part in enumerate(parts)]
 
-    def _swept(self, source: Image) -> int:
-        """Bytes that a sweep holds for each pixel of the axes but the first."""
-        length, window = source.shape[1], min(self.options.window[0], source.shape[1])
-        return 4 * (self.out_channels + 1) * carried(window_starts(length, window, self.options.overlap), window)
+    def _swept(self, source: Image) -> Callable[[list[int]], int]:
+        """Bytes that a sweep holds, by what is swept along the axes but the first."""
+        window = tuple(min(w, n) for w, n in zip(self.options.window, source.shape[1:], strict=True))
+        rows = window_starts(source.shape[1], window[0], self.options.overlap)
+        return partial(held_bytes, self.out_channels, rows, window)
 
     def blocks(self, image: Image, group: Sequence[Block]) -> Iterator[tuple[Block, NumpyArray]]:
         """The blended output of the network block by block; each window is computed once.

@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import pairwise, product
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 NumpyArray = np.ndarray[Any, Any]
 Region = tuple[slice, ...]
-# Pixels that are read at a time, at least one line of windows.
-READ_PIXELS = 2**24
+# Pixels that are read at a time, at least a batch of windows.
+READ_PIXELS = 2**23
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,38 +74,63 @@ def sweep(
     Yields:
         Region of the image, and its prediction (K, [Z], Y, X), float32.
     """
-    window = options.window
-    rows, lines, *places = [
+    if len(shape) == 2:
+        # A row of windows of a plane is one line.
+        window, (height, width) = options.window, shape
+        pieces = sweep(
+            lambda windows: infer(windows[:, :, :, 0])[:, :, :, None],
+            lambda region: read((region[0], region[2]))[:, :, None],
+            (height, 1, width),
+            replace(options, window=(window[0], 1, window[1])),
+            (wanted[0], slice(0, 1), wanted[1]),
+        )
+        for region, piece in pieces:
+            yield (region[0], region[2]), piece[:, :, 0]
+        return
+    starts = [
         touching(window_starts(length, size, options.overlap), size, part)
-        for length, size, part in zip(shape, window, wanted, strict=True)
+        for length, size, part in zip(shape, options.window, wanted, strict=True)
     ]
-    extent = tuple(slice(p[0], p[-1] + w) for p, w in zip((lines, *places), window[1:], strict=True))
-    slabs = _slabs(lines, places, window)
+    for region, mean in _lines(infer, read, starts, options):
+        kept = tuple(slice(max(r.start, w.start), min(r.stop, w.stop)) for r, w in zip(region, wanted, strict=True))
+        if all(part.stop > part.start for part in kept):
+            inside = tuple(slice(k.start - r.start, k.stop - r.start) for k, r in zip(kept, region, strict=True))
+            yield kept, mean[(slice(None), *inside)]
+
+
+def _lines(
+    infer: Callable[[NumpyArray], NumpyArray],
+    read: Callable[[Region], NumpyArray],
+    starts: Sequence[Sequence[int]],
+    options: WindowOptions,
+) -> Iterator[tuple[Region, NumpyArray]]:
+    """All windows at `starts` along Z, Y and X; after each line of them what is final."""
+    rows, lines, places = starts
+    window = options.window
+    groups = _groups(places, window, options.batch)
+    extents = [_extent((row, line), group, window) for row in rows for line in lines for group in groups]
     importance = _importance(window)
     blend: _Blend | None = None
     above = 0
     with ThreadPoolExecutor(1, thread_name_prefix="read-windows") as pool:
-        strips = [(slice(row, row + window[0]), *slab.region) for row in rows for slab in slabs]
-        pixels_of_slabs = _ahead(pool, read, strips)
+        ahead = _ahead(pool, read, extents)
         for row, next_row in _steps(rows, window[0]):
-            for slab in slabs:
-                pixels = next(pixels_of_slabs)
-                for line, next_line in slab.steps:
-                    starts = list(product([line], *places))
-                    for first in range(0, len(starts), options.batch):
-                        batch = starts[first : first + options.batch]
-                        parts = [_part(start, slab.region, window) for start in batch]
-                        predicted = infer(np.stack([pixels[(slice(None), slice(None), *part)] for part in parts]))
+            for line, next_line in _steps(lines, window[1]):
+                for group in groups:
+                    pixels = next(ahead)
+                    for first in range(0, len(group), options.batch):
+                        batch = group[first : first + options.batch]
+                        cuts = [slice(start - group[0], start - group[0] + window[2]) for start in batch]
+                        predicted = infer(np.stack([pixels[..., cut] for cut in cuts]))
+                        blend = blend or _Blend(predicted.shape[1], starts, window)
                         np.multiply(predicted, importance, out=predicted)
-                        blend = blend or _Blend(predicted.shape[1], window, carried(rows, window[0]), extent)
                         for start, values in zip(batch, predicted, strict=True):
-                            blend.add(_part(start, extent, window)[1:], values, importance)
-                    assert blend is not None
-                    region = (slice(row, next_row), slice(line, next_line), *extent[1:])
-                    kept, piece = blend.piece(region, above, wanted)
-                    if piece.size:
-                        yield kept, piece
-                del pixels
+                            blend.add(start - places[0], values, importance)
+                    del pixels
+                assert blend is not None
+                mean = blend.finish(next_row - row, slice(line - lines[0], next_line - lines[0]), above)
+                yield (slice(row, next_row), slice(line, next_line), slice(places[0], places[-1] + window[2])), mean
+                del mean
             above = row + window[0] - next_row
 
 
@@ -116,84 +141,76 @@ class _Blend:
 
     Args:
         channels: of a prediction.
-        window: its pixels.
-        carried: rows that the next row of windows overlaps, at most.
-        extent: what the windows cover of all axes but the first.
+        starts: first pixels of the windows along Z, Y and X.
+        window: its pixels, Z, Y, X.
     """
 
-    def __init__(self, channels: int, window: tuple[int, ...], carried: int, extent: Region) -> None:
-        length, *width = (part.stop - part.start for part in extent)
-        self._first = extent[0].start
-        self._line = np.zeros((channels + 1, *window[:2], *width), np.float32)
-        self._upper = np.zeros((channels + 1, carried, length, *width), np.float32)
+    def __init__(self, channels: int, starts: Sequence[Sequence[int]], window: tuple[int, ...]) -> None:
+        height, width = (each[-1] + size - each[0] for each, size in zip(starts[1:], window[1:], strict=True))
+        self._line = np.zeros((channels + 1, *window[:2], width), np.float32)
+        self._upper = np.zeros((channels + 1, carried(starts[0], window[0]), height, width), np.float32)
 
-    def add(self, across: Region, values: NumpyArray, importance: NumpyArray) -> None:
-        """Add a window of the line; `across` is its place along the axes but the first two."""
-        self._line[:-1][(slice(None), slice(None), slice(None), *across)] += values
-        self._line[-1][(slice(None), slice(None), *across)] += importance
+    def add(self, start: int, values: NumpyArray, importance: NumpyArray) -> None:
+        """Add a window of the line that begins at `start` along X."""
+        self._line[:-1, ..., start : start + values.shape[-1]] += values
+        self._line[-1, ..., start : start + values.shape[-1]] += importance
 
-    def piece(self, region: Region, above: int, wanted: Region) -> tuple[Region, NumpyArray]:
+    def finish(self, rows: int, lines: slice, above: int) -> NumpyArray:
         """Take out what no later window changes, and go on to the next line.
 
         Args:
-            region: what is final: rows, lines and the whole extent of the other axes.
+            rows: how many are final.
+            lines: those that are.
             above: rows that the row of windows before has added to.
-            wanted: what of it is wanted.
 
         Returns:
-            What of the region is wanted, and its mean prediction.
+            Mean prediction (K, rows, lines, X).
         """
-        rows, lines, *_ = region
-        final, done = rows.stop - rows.start, lines.stop - lines.start
-        place = slice(lines.start - self._first, lines.stop - self._first)
-        self._line[:, :above, :done] += self._upper[:, :above, place]
-        left = self._line.shape[1] - final
-        self._upper[:, :left, place] = self._line[:, final:, :done]
-        kept = tuple(slice(max(r.start, w.start), min(r.stop, w.stop)) for r, w in zip(region, wanted, strict=True))
-        inside = tuple(slice(k.start - r.start, k.stop - r.start) for k, r in zip(kept, region, strict=True))
-        if any(part.stop <= part.start for part in kept):
-            mean = np.empty(0, np.float32)
-        else:
-            mean = self._line[:-1][(slice(None), *inside)] / self._line[-1][inside]
-        ahead = self._line.shape[2] - done
-        self._line[:, :, :ahead] = self._line[:, :, done:]
-        self._line[:, :, ahead:] = 0
-        return kept, mean
+        done = lines.stop - lines.start
+        self._line[:, :above, :done] += self._upper[:, :above, lines]
+        self._upper[:, : self._line.shape[1] - rows, lines] = self._line[:, rows:, :done]
+        mean: NumpyArray = self._line[:-1, :rows, :done] / self._line[-1, :rows, :done]
+        left = self._line.shape[2] - done
+        self._line[:, :, :left] = self._line[:, :, done:]
+        self._line[:, :, left:] = 0
+        return mean
 
 
-@dataclass(frozen=True, slots=True)
-class _Slab:
-    """Lines of windows whose pixels are read together.
+def held_bytes(channels: int, rows: Sequence[int], window: tuple[int, ...], sizes: Sequence[int]) -> int:
+    """What a sweep holds: sums, and pieces on their way out; what is read is not counted.
 
-    Attributes:
-        region: of all axes but the first.
-        steps: first pixel of each line and of the next one.
+    Args:
+        channels: of a prediction.
+        rows: first pixels of the windows along the first axis.
+        window: [Z], Y, X.
+        sizes: what is swept along the axes but the first.
     """
+    height = window[1] if len(window) == 3 else 1
+    line = window[0] * height * sizes[-1]
+    # A piece is divided, post-processed, and waits to be written.
+    return 4 * ((channels + 1) * (carried(rows, window[0]) * math.prod(sizes) + line) + 3 * channels * line)
 
-    region: Region
-    steps: list[tuple[int, int]]
+
+def _groups(places: Sequence[int], window: tuple[int, ...], batch: int) -> list[list[int]]:
+    """Windows of a line whose pixels are read together."""
+    groups: list[list[int]] = [[]]
+    for start in places:
+        group = groups[-1]
+        if len(group) >= batch and (start + window[2] - group[0]) * window[0] * window[1] > READ_PIXELS:
+            groups.append([])
+        groups[-1].append(start)
+    return groups
 
 
-def _slabs(lines: Sequence[int], places: Sequence[Sequence[int]], window: tuple[int, ...]) -> list[_Slab]:
-    """The lines of a row, as many at a time as READ_PIXELS allows."""
-    others = [slice(each[0], each[-1] + size) for each, size in zip(places, window[2:], strict=True)]
-    line = window[0] * math.prod(part.stop - part.start for part in others)
-    together: list[list[tuple[int, int]]] = [[]]
-    for step in _steps(lines, window[1]):
-        if together[-1] and (step[0] + window[1] - together[-1][0][0]) * line > READ_PIXELS:
-            together.append([])
-        together[-1].append(step)
-    return [_Slab((slice(steps[0][0], steps[-1][0] + window[1]), *others), steps) for steps in together]
+def _extent(corner: tuple[int, int], group: Sequence[int], window: tuple[int, ...]) -> Region:
+    """What the windows of a group cover."""
+    across = (slice(start, start + size) for start, size in zip(corner, window, strict=False))
+    return (*across, slice(group[0], group[-1] + window[2]))
 
 
 def _steps(starts: Sequence[int], window: int) -> list[tuple[int, int]]:
     """First pixel of each window and of the next one; of the last one its end."""
     return list(pairwise([*starts, starts[-1] + window]))
-
-
-def _part(start: tuple[int, ...], extent: Region, window: tuple[int, ...]) -> Region:
-    """A window, counted from the first pixel of an extent."""
-    return tuple(slice(s - e.start, s - e.start + w) for s, e, w in zip(start, extent, window[1:], strict=True))
 
 
 def _ahead(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,14 @@ def test_cores_tile_the_image(shape: tuple[int, ...], size: tuple[int, ...], hal
 
 def test_columns_keep_to_the_memory() -> None:
     blocks = cut_blocks((40, 400, 300), (20, 50, 50), 4)
-    groups = columns(blocks, bytes_per_pixel=10, limit=10 * 120 * 120)
+    groups = columns(blocks, math.prod, limit=120 * 120)
     assert len(groups) > 1
     assert sorted(b.index for group in groups for b in group) == sorted(b.index for b in blocks)
     for group in groups:
         height = max(b.read[1].stop for b in group) - min(b.read[1].start for b in group)
         width = max(b.read[2].stop for b in group) - min(b.read[2].start for b in group)
         assert height * width <= 120 * 120
-    assert len(columns(blocks, bytes_per_pixel=10)) == 1
+    assert len(columns(blocks, math.prod)) == 1
 
 
 def test_blocks_are_gathered_from_pieces() -> None:

@@ -82,7 +82,7 @@ def test_a_part_is_a_cut_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def part(*wanted: slice) -> Any:
         found = np.full((2, 60, 100), np.nan, np.float32)
-        options = WindowOptions(window=(16, 16))
+        options = WindowOptions(window=(16, 16), batch=1)
         for region, piece in sweep(lambda w: network(torch.from_numpy(w)).numpy(), read, (60, 100), options, wanted):
             found[(slice(None), *region)] = piece
         return found
