@@ -113,7 +113,9 @@ def blocks_of_pieces(
             if any(part.stop <= part.start for part in common):
                 continue
             shape = (len(piece), *(part.stop - part.start for part in block.read))
-            array, missing = begun.pop(block.index, None) or (np.empty(shape, piece.dtype), math.prod(shape[1:]))
+            if block.index not in begun:
+                begun[block.index] = np.empty(shape, piece.dtype), math.prod(shape[1:])
+            array, missing = begun.pop(block.index)
             array[(slice(None), *_counted(common, block.read))] = piece[(slice(None), *_counted(common, region))]
             missing -= math.prod(part.stop - part.start for part in common)
             if missing:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from im2im_core.build import Step
 from im2im_core.errors import DataError, Im2imError
 from im2im_core.image import Image
+from im2im_core.interfaces import Sample
 from im2im_core.windows import Region
 
 NumpyArray = np.ndarray[Any, Any]
+Step = Callable[[Sample], Sample]
 # Pixels around a region that a step of preprocessing sees too, unless it says of itself how many it needs.
 CONTEXT = 64
 FIT_PIXELS = 2048 * 2048

@@ -11,6 +11,7 @@ from pytorch_lightning import LightningDataModule
 
 from im2im_core.builtin.dataset_config import PairedConfig
 from im2im_core.data.caching import SmartCache, cached, make_items
+from im2im_core.data.lazy import LazyCentres, LazyPatches, LazySubjects, has_object
 from im2im_core.data.loading import BatchLoader, make_loader, make_sampler
 from im2im_core.data.pairs import check_size, facts_of, split_subjects
 from im2im_core.data.patches import PatchDataset, PatchSettings, WholeDataset, failure
@@ -85,6 +86,9 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
         """
         if self._train is not None:
             return
+        if self.config.cache == "lazy":
+            self._open_lazily()
+            return
         sampled = self.patch_size is not None and self.config.sampling == "foreground"
         try:
             train = self._cached(self.train_subjects, self.config.cache, indices=sampled)
@@ -104,7 +108,8 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
         whole = self.patch_size is None
         foreground = self.config.foreground_fraction if self.config.sampling == "foreground" and not whole else None
         settings = PatchSettings(self.patch_size, 1 if whole else self.config.patches_per_image, foreground)
-        patches = PatchDataset(self._train, self._augmentation, settings, self.seed)
+        kind = LazyPatches if isinstance(self._train, LazySubjects) else PatchDataset
+        patches: Any = kind(self._train, self._augmentation, settings, self.seed)
         sampler = make_sampler(len(patches), self.seed, self.trainer)
         smart = isinstance(self._train, SmartCache)
         # Workers are copies of this process: with a cache that changes they must be made anew.
@@ -118,7 +123,9 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
         self.setup()
         if not self.val_subjects:
             return []
-        return self._loader(WholeDataset(self._val, self.val_max_size), self.val_subjects, 1, True, shuffle=False)
+        kind = LazyCentres if isinstance(self._val, LazySubjects) else WholeDataset
+        whole: Any = kind(self._val, self.val_max_size)
+        return self._loader(whole, self.val_subjects, 1, True, shuffle=False)
 
     def teardown(self, stage: str | None = None) -> None:
         """End worker processes and threads."""
@@ -147,12 +154,24 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
         items = make_items(subjects, (self._fingerprint, self.facts.spatial_dims, indices))
         return cached(kind, items, load, self.config, self._cache_dir)
 
+    def _open_lazily(self) -> None:
+        steps = getattr(self._preprocessing, "steps", (self._preprocessing,))
+        self._val = LazySubjects(self.val_subjects, self._load, steps, self.facts)
+        train = LazySubjects(self.train_subjects, self._load, steps, self.facts)
+        if self.task in NEEDS_OBJECTS and not has_object(train):
+            raise self._without_objects(len(train))
+        self._train = train
+
     def _check_objects(self, samples: Any) -> None:
         """Find one object; with usual data the first target has it, so no more than that is read."""
         for index in range(len(samples)):
             if (samples[index]["target"] > 0).any():
                 return
-        raise DataError(
-            f"none of the {len(samples)} training targets holds an object: all pixels are 0",
+        raise self._without_objects(len(samples))
+
+    @staticmethod
+    def _without_objects(count: int) -> DataError:
+        return DataError(
+            f"none of the {count} training targets holds an object: all pixels are 0",
             "check that the targets are label images, with 0 for background and a number for each object",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from im2im_core.data.config import FolderConfig, Size
 
@@ -17,6 +17,11 @@ class PairedConfig(FolderConfig):
         description="folder of 'X_IM' and 'X_GT' files, or with sub-folders IM and GT, or train and val; or a CSV with "
         "the columns image,target,costmap, where a number in every row may be the target of a regression",
     )
+    cache: Literal["persistent", "memory", "smart", "none", "lazy"] = Field(  # type: ignore[assignment]  # one kind more
+        default="persistent",
+        description="keeps preprocessed images: on disk, in memory, a changing part of them in memory, not at all; "
+        "with 'lazy' images are never read whole: the pixels of each patch come from the file, best a tiled one",
+    )
     sampling: Literal["uniform", "foreground"] = Field(
         default="uniform",
         description="where patches lie: anywhere, or by foreground_fraction on the target's foreground",
@@ -27,6 +32,12 @@ class PairedConfig(FolderConfig):
         le=1,
         description="with sampling 'foreground': share of patches centred where the target is above 0",
     )
+
+    @model_validator(mode="after")
+    def _patches(self) -> PairedConfig:
+        if self.cache == "lazy" and self.patch_size is None:
+            raise ValueError("cache 'lazy' reads patches: set patch_size")
+        return self
 
 
 class UnpairedConfig(FolderConfig):

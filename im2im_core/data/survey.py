@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import numpy as np
 from im2im_core.data.config import FolderConfig
 from im2im_core.data.pairs import image_dims, open_image, read_pixels, split_subjects
 from im2im_core.data.target_counts import TargetCounts
+from im2im_core.image import Image
 from im2im_core.incomplete import find_complete
 from im2im_core.interfaces import DataSurvey, NumpyArray, ReadImage
 
 MOST_PIXELS = 200_000
+STRIP_PIXELS = 2**27
 PERCENTILES = (1.0, 99.8)
 
 
@@ -70,13 +73,17 @@ def survey_files(
         pixel_size = pixel_size or dict(image.pixel_size)
         shapes.append(image.shape[1:])
         if images:
-            intensities.append(_some(read_pixels(image, path), len(paths)))
+            strips = list(_strips(image))
+            intensities += [_some(read_pixels(strip, path), len(paths) * len(strips)) for strip in strips]
     for path in target_paths:
-        target = read_pixels(open_image(load, path, spatial_dims), path)
-        targets.append(_some(target, len(target_paths)))
-        counts.add(target, objects=True)
-        inside += int(np.count_nonzero(target > 0))
-        total += target.size
+        strips = list(_strips(open_image(load, path, spatial_dims)))
+        for number, strip in enumerate(strips):
+            target = read_pixels(strip, path)
+            targets.append(_some(target, len(target_paths) * len(strips)))
+            # Objects are cut by the borders of strips; those of one strip tell what there is to know.
+            counts.add(target, objects=number == len(strips) // 2)
+            inside += int(np.count_nonzero(target > 0))
+            total += target.size
     classes = counts.classes()
     return DataSurvey(
         shapes=tuple(shapes),
@@ -88,6 +95,16 @@ def survey_files(
         class_pixels=classes,
         object_sizes=counts.object_sizes(),
     )
+
+
+def _strips(image: Image) -> Iterator[Image]:
+    """An image (C, [Z,] Y, X) as a whole, or one too large for that in strips along its second axis."""
+    rows = max(1, STRIP_PIXELS * image.shape[1] // max(1, math.prod(image.shape)))
+    if rows >= image.shape[1]:
+        yield image
+        return
+    for row in range(0, image.shape[1], rows):
+        yield image.with_data(image.data[:, row : row + rows])
 
 
 def _some(pixels: NumpyArray, count: int) -> NumpyArray:

@@ -110,6 +110,14 @@ def test_from_images_to_report(generated: tuple[Path, Path], tmp_path: Path) -> 
     assert "Otsu" in (tmp_path / "evaluation" / "report.html").read_text()
 
 
+def test_training_from_patches_of_files(generated: tuple[Path, Path], tmp_path: Path) -> None:
+    """No image is kept, and the bundle is one like any other."""
+    run = tiny_run(generated[0], tmp_path / "run", **{"dataset.cache": "lazy"})
+    assert not (tmp_path / "run" / "cache").exists()
+    assert not run_prediction(REGISTRY, run.bundle, str(generated[1]), tmp_path / "out", execution=CPU)
+    assert len(list((tmp_path / "out").glob("*.tiff"))) == 2
+
+
 def test_a_large_image_goes_from_file_to_file_in_blocks(
     generated: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
