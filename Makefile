@@ -6,12 +6,12 @@ STAMP = $(VENV)/.installed
 MANIFESTS = pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt requirements-dev.txt
 SOURCES = im2im_core $(filter-out %.egg-info,$(wildcard plugins/*/src/*))
 
-.PHONY: demo test lint lint-types pytest bench env clean
+.PHONY: demo test lint lint-types pytest pytest-bioio bench env clean
 
 demo: env
 	$(BIN)/im2im demo
 
-test: lint pytest
+test: lint pytest pytest-bioio
 
 lint: env
 	$(BIN)/ruff check .
@@ -24,6 +24,16 @@ lint-types: env
 
 pytest: env
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The readers and writers with bioio and the current zarr, which cannot share an environment with aicsimageio.
+pytest-bioio: $(VENV)-bioio/.installed
+	$(VENV)-bioio/bin/python -m pytest plugins/im2im_io/tests $(PYTEST_ARGS)
+
+$(VENV)-bioio/.installed: $(MANIFESTS) constraints-bioio.txt
+	$(PYTHON) -m venv $(VENV)-bioio
+	$(VENV)-bioio/bin/python -m pip install --quiet --no-compile -c constraints-bioio.txt -e . \
+		-e "plugins/im2im_io[bioio]" jsonschema ngff-zarr pytest pytest-timeout
+	touch $@
 
 # Those that need no trained bundle or data of their own.
 BENCHMARKS = startup training_step adversarial_step planned_memory embedseg_clustering embedseg_loss \
@@ -40,5 +50,5 @@ $(STAMP): $(MANIFESTS)
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(VENV)-bioio demo build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
 	rm -rf plugins/*/build plugins/*/src/*.egg-info

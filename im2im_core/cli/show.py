@@ -68,7 +68,8 @@ def image_text(image: Image) -> str:
     """Axes with their lengths, pixel type, and what is known of sizes and channels."""
     parts = [" ".join(f"{axis}={length}" for axis, length in image.sizes.items()), image.dtype.name]
     if image.pixel_size:
-        parts.append(" ".join(f"{axis} {size:.4g}" for axis, size in image.pixel_size.items()) + " um")
+        known = [axis for axis in "ZYX" if axis in image.pixel_size]
+        parts.append(" ".join(f"{axis} {image.pixel_size[axis]:.4g}" for axis in known) + " um")
     if image.channel_names:
         parts.append("channels " + ", ".join(f"'{name}'" for name in image.channel_names))
     return "; ".join(parts)

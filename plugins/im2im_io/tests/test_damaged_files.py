@@ -28,11 +28,15 @@ def refused(read: Read, reader: str, path: Path) -> DataError:
 
 
 @pytest.mark.parametrize(
-    ("reader", "name"), [("tifffile", "a.tiff"), ("image", "a.png"), ("numpy", "a.npy"), ("aicsimageio", "a.czi")]
+    ("reader", "name"),
+    [
+        *[("tifffile", "a.tiff"), ("image", "a.png"), ("numpy", "a.npy")],
+        *[(vendor, f"a{suffix}") for vendor in ("aicsimageio", "bioio") for suffix in (".czi", ".lif")],
+    ],
 )
 def test_empty_file(tmp_path: Path, read: Read, reader: str, name: str) -> None:
-    if reader == "aicsimageio":
-        pytest.importorskip("aicsimageio", reason="aicsimageio is not installed")
+    if reader in ("aicsimageio", "bioio"):
+        pytest.importorskip(reader, reason=f"{reader} is not installed")
     (tmp_path / name).touch()
     refused(read, reader, tmp_path / name)
 

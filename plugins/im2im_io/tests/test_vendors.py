@@ -132,10 +132,12 @@ def test_warnings_of_the_libraries_stay_inside(recwarn: pytest.WarningsRecorder)
     assert not [warning for warning in recwarn if "old function of mine" in str(warning.message)]
 
 
-def test_opened_file_can_be_pickled(tmp_path: Path, shared: Path, read: Read) -> None:
-    if importlib.util.find_spec("aicsimageio") is None:
-        pytest.skip("aicsimageio is not installed")
-    image = read("aicsimageio", shared / "formats" / "newCZI_compressed.czi")
+@pytest.mark.parametrize("reader", ["aicsimageio", "bioio"])
+@pytest.mark.parametrize("name", ["newCZI_compressed.czi", "testdata_2channel_xz.lif"])
+def test_opened_file_can_be_pickled(name: str, reader: str, tmp_path: Path, shared: Path, read: Read) -> None:
+    if importlib.util.find_spec(reader) is None:
+        pytest.skip(f"{reader} is not installed")
+    image = read(reader, shared / "formats" / name)
     sent = pickle.dumps(image)
     assert len(sent) < 20_000
     assert np.array_equal(pickle.loads(sent).compute(), image.compute())  # noqa: S301 - pickled two lines above

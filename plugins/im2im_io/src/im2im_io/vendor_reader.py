@@ -70,13 +70,9 @@ def bioio_reader(config: VendorReaderConfig) -> ReadImage:
     if find_spec("bioio") is None:
         # No hint: where both are missing, the one of aicsimageio is the line to follow.
         raise DataError('bioio is not installed; pip install "im2im-io[bioio]", never beside aicsimageio')
-    return _reader(config, _open_bioio)
+    from im2im_io.bioio_files import open_scene
 
-
-def _open_bioio(path: Path, scene: int | str) -> Scene:
-    from bioio import BioImage  # type: ignore[import-not-found]
-
-    return scene_of(BioImage(path), path, scene)
+    return _reader(config, open_scene)
 
 
 def check_scene(path: Path, scene: int | str, names: Sequence[str]) -> int:
