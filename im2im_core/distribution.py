@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -193,8 +193,16 @@ def _opened(job: PredictionJob, threads: int | None) -> OpenedJob:
     # Lazy images are read here; by default dask would ask the cluster, and wait for the worker that is waiting.
     dask.config.set(scheduler="synchronous")
     # Dask has told the worker's libraries to use one thread each.
-    torch.set_num_threads(threads or get_worker().state.nthreads)
-    return OpenedJob(job, Registry.discover())
+    worker = get_worker()
+    torch.set_num_threads(threads or worker.state.nthreads)
+    return OpenedJob(on_own_device(job, worker.name, torch.cuda.device_count()), Registry.discover())
+
+
+def on_own_device(job: PredictionJob, worker: Any, devices: int) -> PredictionJob:
+    """Where a machine has several GPUs and the user chose none, the workers started here, by number, share them out."""
+    if job.execution.device != "auto" or devices < 2 or not isinstance(worker, int):
+        return job
+    return replace(job, execution=replace(job.execution, device=f"cuda:{worker % devices}"))
 
 
 @lru_cache(maxsize=1)

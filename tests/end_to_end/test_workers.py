@@ -262,3 +262,13 @@ def test_a_running_cluster_is_used(bundle: Path, mosaic: Path, tmp_path: Path) -
         workers = Workers(scheduler=cluster.scheduler_address)
         assert not run_prediction(REGISTRY, bundle, str(mosaic), tmp_path, execution=CPU, workers=workers)
     assert (tmp_path / "mosaic.tiff").is_file()
+
+
+def test_workers_of_one_machine_share_its_gpus() -> None:
+    job = PredictionJob(bundles=(Path("b"),), out=Path("out"))
+    devices = [distribution.on_own_device(job, worker, 2).execution.device for worker in range(3)]
+    assert devices == ["cuda:0", "cuda:1", "cuda:0"]
+    assert distribution.on_own_device(job, 1, 1) is job
+    assert distribution.on_own_device(job, "tcp://elsewhere:1", 2) is job
+    chosen = PredictionJob(bundles=(Path("b"),), out=Path("out"), execution=CPU)
+    assert distribution.on_own_device(chosen, 1, 2) is chosen

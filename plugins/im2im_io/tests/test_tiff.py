@@ -169,3 +169,31 @@ def test_generated_names_of_channels_are_no_names() -> None:
     assert tiff_metadata.usable_names(["", ""], 2) == ()
     assert tiff_metadata.usable_names(["DAPI"], 2) == ()
     assert tiff_metadata.usable_names(["DAPI", "Channel:1"], 2) == ("DAPI", "Channel:1")
+
+
+def test_one_image_in_several_ome_tiffs(tmp_path: Path, read: Read, pixels: Callable[..., Any]) -> None:
+    """A file for each channel; whichever is named, the whole image is read."""
+    data = pixels(2, 3, 40, 50)
+    ids = ["11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"]
+    where = "".join(
+        f'<TiffData IFD="{z}" FirstC="{c}" FirstZ="{z}" FirstT="0" PlaneCount="1">'
+        f'<UUID FileName="part{c}.ome.tif">urn:uuid:{ids[c]}</UUID></TiffData>'
+        for c in range(2)
+        for z in range(3)
+    )
+    for channel in range(2):
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{ids[channel]}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" '
+            'Type="uint16" SizeX="50" SizeY="40" SizeZ="3" SizeC="2" SizeT="1" PhysicalSizeX="0.1" PhysicalSizeY="0.1" '
+            'PhysicalSizeZ="0.3"><Channel ID="Channel:0:0" Name="DAPI" SamplesPerPixel="1"/>'
+            f'<Channel ID="Channel:0:1" Name="GFP" SamplesPerPixel="1"/>{where}</Pixels></Image></OME>'
+        )
+        path = tmp_path / f"part{channel}.ome.tif"
+        tifffile.imwrite(path, data[channel], description=xml, metadata=None, photometric="minisblack")
+    for channel in range(2):
+        image = read("tifffile", tmp_path / f"part{channel}.ome.tif")
+        assert image.axes == "CZYX"
+        assert image.pixel_size == pytest.approx({"Z": 0.3, "Y": 0.1, "X": 0.1})
+        assert image.channel_names == ("DAPI", "GFP")
+        np.testing.assert_array_equal(image.compute(), data)
