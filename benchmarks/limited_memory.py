@@ -5,7 +5,7 @@ decoded all the same. A process that may not have more than --limit GiB (a cgrou
 RLIMIT_DATA, which counts all private memory) predicts a part of it from file to file with an untrained U-Net. Then the
 network alone is timed on windows of that volume that are in memory already, some of them, several times.
 
-    python benchmarks/limited_memory.py --volume 40 --part 0.5 --limit 2
+    python benchmarks/limited_memory.py --volume 40 --part 4 --limit 2
     python benchmarks/limited_memory.py --volume 4 --part 0.25
 """
 
@@ -61,7 +61,7 @@ def volume(folder: Path, gigabytes: float) -> tuple[int, int, int]:
 
 
 def write_bundle(folder: Path) -> None:
-    """An untrained 3D U-Net with the weights that its seed gives."""
+    """The light 3D U-Net as it is by default, untrained, with the weights that its seed gives."""
     import torch
 
     from im2im_core.build import build_model
@@ -76,7 +76,7 @@ def write_bundle(folder: Path) -> None:
         "network": {"name": "unet"},
         "dataset": {"path": "x", "spatial_dims": 3},
     }
-    config = resolve(registry, flags=flags, assignments=["network.channels=[16, 32]", "network.strides=[2]"])
+    config = resolve(registry, flags=flags)
     model = build_model(config, spatial_dims=3, in_channels=1, target_channels=1, training=False).eval()
     image = np.random.default_rng(0).random((1, 32, 32, 32)).astype(np.float32)
     with torch.inference_mode():

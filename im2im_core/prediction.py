@@ -20,7 +20,7 @@ from im2im_core.errors import DataError
 from im2im_core.execution import Engine, Execution, Forward
 from im2im_core.image import Image, to_pixel_type
 from im2im_core.regions import fit_steps, prepared
-from im2im_core.windows import Region, WindowOptions, held_bytes, sweep, window_starts
+from im2im_core.windows import Region, WindowOptions, gathered, held_bytes, sweep, window_starts
 
 NumpyArray = np.ndarray[Any, Any]
 # Images of more pixels are predicted piece by piece.
@@ -194,7 +194,8 @@ class Predictor:
     def pieces(self, image: Image, stripe: Block) -> Iterator[tuple[Block, NumpyArray]]:
         """The blended output of the network as it becomes final, in pieces without a halo, which nothing holds back."""
         source, steps = self._kept(image)
-        for number, (region, piece) in enumerate(self._pieces(source, steps, stripe.core, self._network)):
+        pieces = gathered(self._pieces(source, steps, stripe.core, self._network))
+        for number, (region, piece) in enumerate(pieces):
             yield Block((*stripe.index, number), region, region), piece
 
     def _prepared(self, image: Image) -> tuple[Image, list[Step]]:

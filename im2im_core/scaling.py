@@ -39,7 +39,8 @@ class Scaling:
         shape = (-1, *(1 for _ in array.shape[1:]))
         offset, factor = self.offset.astype(np.float32).reshape(shape), self.factor.astype(np.float32).reshape(shape)
         if isinstance(array, np.ndarray):
-            result = (array.astype(np.float32) - offset) * factor
+            result = array.astype(np.float32, copy=False) - offset
+            result *= factor
             return result.clip(0, 1) if self.clip else result
         result = (array.float() - array.new_tensor(offset, dtype=None).float()) * array.new_tensor(factor).float()
         return result.clip(0, 1) if self.clip else result

@@ -7,7 +7,7 @@ can change leaves at once as a piece; memory holds a line of windows, and of eac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,6 +19,8 @@ NumpyArray = np.ndarray[Any, Any]
 Region = tuple[slice, ...]
 # Pixels that are read at a time, at least a batch of windows.
 READ_PIXELS = 2**23
+# Bytes of pieces that are handed on together: files are written in chunks, and each is best touched once.
+GATHERED = 3 * 2**25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def sweep(
     The next windows are read while the network works on these.
 
     Args:
-        infer: windows (B, C, [Z], Y, X) to predictions (B, K, [Z], Y, X), which may be overwritten.
+        infer: windows (B, C, [Z], Y, X) to predictions (B, K, [Z], Y, X).
         read: a region of the spatial axes to pixels (C, [Z], Y, X) as the network takes them.
         shape: of the image, spatial axes only.
         options: no window may be longer than the image.
@@ -109,7 +111,6 @@ def _lines(
     window = options.window
     groups = _groups(places, window, options.batch)
     extents = [_extent((row, line), group, window) for row in rows for line in lines for group in groups]
-    importance = _importance(window)
     blend: _Blend | None = None
     above = 0
     with ThreadPoolExecutor(1, thread_name_prefix="read-windows") as pool:
@@ -123,9 +124,8 @@ def _lines(
                         cuts = [slice(start - group[0], start - group[0] + window[2]) for start in batch]
                         predicted = infer(np.stack([pixels[..., cut] for cut in cuts]))
                         blend = blend or _Blend(predicted.shape[1], starts, window)
-                        np.multiply(predicted, importance, out=predicted)
                         for start, values in zip(batch, predicted, strict=True):
-                            blend.add(start - places[0], values, importance)
+                            blend.add(start - places[0], values)
                     del pixels
                 assert blend is not None
                 mean = blend.finish(next_row - row, slice(line - lines[0], next_line - lines[0]), above)
@@ -146,14 +146,22 @@ class _Blend:
     """
 
     def __init__(self, channels: int, starts: Sequence[Sequence[int]], window: tuple[int, ...]) -> None:
-        height, width = (each[-1] + size - each[0] for each, size in zip(starts[1:], window[1:], strict=True))
-        self._line = np.zeros((channels + 1, *window[:2], width), np.float32)
-        self._upper = np.zeros((channels + 1, carried(starts[0], window[0]), height, width), np.float32)
+        import torch
+        from monai.data.utils import compute_importance_map
 
-    def add(self, start: int, values: NumpyArray, importance: NumpyArray) -> None:
+        height, width = (each[-1] + size - each[0] for each, size in zip(starts[1:], window[1:], strict=True))
+        # Torch adds with all cores; numpy would let all but one wait.
+        self._line = torch.zeros(channels + 1, *window[:2], width)
+        self._upper = torch.zeros(channels + 1, carried(starts[0], window[0]), height, width)
+        self._importance = compute_importance_map(window, mode="gaussian", sigma_scale=0.125)
+
+    def add(self, start: int, values: NumpyArray) -> None:
         """Add a window of the line that begins at `start` along X."""
-        self._line[:-1, ..., start : start + values.shape[-1]] += values
-        self._line[-1, ..., start : start + values.shape[-1]] += importance
+        import torch
+
+        part = self._line[..., start : start + values.shape[-1]]
+        part[:-1].addcmul_(torch.from_numpy(values), self._importance)
+        part[-1].add_(self._importance)
 
     def finish(self, rows: int, lines: slice, above: int) -> NumpyArray:
         """Take out what no later window changes, and go on to the next line.
@@ -169,9 +177,10 @@ class _Blend:
         done = lines.stop - lines.start
         self._line[:, :above, :done] += self._upper[:, :above, lines]
         self._upper[:, : self._line.shape[1] - rows, lines] = self._line[:, rows:, :done]
-        mean: NumpyArray = self._line[:-1, :rows, :done] / self._line[-1, :rows, :done]
+        mean: NumpyArray = (self._line[:-1, :rows, :done] / self._line[-1, :rows, :done]).numpy()
         left = self._line.shape[2] - done
-        self._line[:, :, :left] = self._line[:, :, done:]
+        # The two parts may overlap.
+        self._line[:, :, :left] = self._line[:, :, done:].clone()
         self._line[:, :, left:] = 0
         return mean
 
@@ -187,8 +196,37 @@ def held_bytes(channels: int, rows: Sequence[int], window: tuple[int, ...], size
     """
     height = window[1] if len(window) == 3 else 1
     line = window[0] * height * sizes[-1]
-    # A piece is divided, post-processed, and waits to be written.
-    return 4 * ((channels + 1) * (carried(rows, window[0]) * math.prod(sizes) + line) + 3 * channels * line)
+    pieces = 4 * channels * line + 2 * GATHERED
+    return 4 * (channels + 1) * (carried(rows, window[0]) * math.prod(sizes) + line) + pieces
+
+
+def gathered(pieces: Iterable[tuple[Region, NumpyArray]], limit: int = GATHERED) -> Iterator[tuple[Region, NumpyArray]]:
+    """Pieces of a sweep of a volume that follow one another along Y, several as one.
+
+    Args:
+        pieces: regions and arrays (K, Z, Y, X).
+        limit: bytes of one.
+    """
+    held: list[tuple[Region, NumpyArray]] = []
+    for region, piece in pieces:
+        follows = (
+            held and len(region) == 3 and held[0][0][::2] == region[::2] and held[-1][0][1].stop == region[1].start
+        )
+        if held and not (follows and sum(each.nbytes for _, each in held) + piece.nbytes <= limit):
+            yield _together(held)
+            held = []
+        held.append((region, piece))
+    if held:
+        yield _together(held)
+
+
+def _together(held: list[tuple[Region, NumpyArray]]) -> tuple[Region, NumpyArray]:
+    (first, piece), last = held[0], held[-1][0]
+    if len(held) == 1:
+        return first, piece
+    return (first[0], slice(first[1].start, last[1].stop), *first[2:]), np.concatenate(
+        [each for _, each in held], axis=2
+    )
 
 
 def _groups(places: Sequence[int], window: tuple[int, ...], batch: int) -> list[list[int]]:
@@ -224,11 +262,3 @@ def _ahead(
             coming = pool.submit(read, regions[number + 1])
         yield pixels
         del pixels
-
-
-def _importance(window: tuple[int, ...]) -> NumpyArray:
-    """Weight of a window's pixels: a Gaussian, as in MONAI's sliding window."""
-    from monai.data.utils import compute_importance_map
-
-    weights: NumpyArray = compute_importance_map(window, mode="gaussian", sigma_scale=0.125).numpy()
-    return weights

@@ -13,7 +13,7 @@ from im2im_core.cli.export import export
 from im2im_core.cli.init import init
 from im2im_core.cli.inspect import inspect
 from im2im_core.cli.list import list_components
-from im2im_core.cli.plugins import plugins
+from im2im_core.cli.plugins import app as plugins
 from im2im_core.cli.predict import predict
 from im2im_core.cli.report import report
 from im2im_core.cli.schema import schema
@@ -35,7 +35,7 @@ app.command()(report)
 app.command()(export)
 app.command("list")(list_components)
 app.command()(show)
-app.command()(plugins)
+app.add_typer(plugins, name="plugins")
 app.command()(init)
 app.command()(schema)
 app.command()(inspect)

@@ -11,6 +11,6 @@
 
 from __future__ import annotations
 
-from im2im_core.testing.checks import Check, CheckFailed, checks_of, parametrize_with_checks
+from im2im_core.testing.checks import Check, CheckFailed, NotChecked, checks_of, parametrize_with_checks
 
-__all__ = ["Check", "CheckFailed", "checks_of", "parametrize_with_checks"]
+__all__ = ["Check", "CheckFailed", "NotChecked", "checks_of", "parametrize_with_checks"]

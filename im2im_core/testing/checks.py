@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from im2im_core.errors import ConfigError
+from im2im_core.errors import ComponentError, ConfigError
 from im2im_core.registry import ENTRY_POINT_GROUP, PluginInfo, Registered, Registry
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -135,11 +135,12 @@ def parametrize_with_checks(plugin: str, settings: Settings | None = None) -> An
 
 def _found(plugin: str) -> tuple[Registry, PluginInfo]:
     installed = list(entry_points(group=ENTRY_POINT_GROUP))
-    if any(plugin in (point.name, point.value) for point in installed):
-        registry = Registry.discover(environment={})
-    else:
-        own = EntryPoint(name=plugin.split(".")[0].replace("_", "-"), value=plugin, group=ENTRY_POINT_GROUP)
-        registry = Registry.discover([*installed, own], environment={})
+    if not any(plugin in (point.name, point.value) for point in installed):
+        if "." not in plugin:
+            names = ", ".join(sorted(point.name for point in installed))
+            raise ComponentError(f"there is no plug-in '{plugin}'", f"installed: {names}; or name a module")
+        installed.append(EntryPoint(plugin.split(".")[0].replace("_", "-"), plugin, ENTRY_POINT_GROUP))
+    registry = Registry.discover(installed, environment={})
     return registry, next(info for info in registry.plugins if plugin in (info.name, info.module))
 
 

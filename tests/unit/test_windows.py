@@ -10,7 +10,7 @@ import torch
 from monai.inferers import sliding_window_inference
 
 from im2im_core import windows
-from im2im_core.windows import WindowOptions, sweep, touching, window_starts
+from im2im_core.windows import WindowOptions, gathered, sweep, touching, window_starts
 
 
 @pytest.mark.parametrize(
@@ -108,3 +108,19 @@ def test_an_error_of_the_reader_comes_through() -> None:
 
     with pytest.raises(OSError, match="no more pixels"):
         list(sweep(lambda w: w, read, (64, 16), WindowOptions(window=(16, 16)), (slice(0, 64), slice(0, 16))))
+
+
+def test_pieces_are_gathered_along_y() -> None:
+    image = np.random.default_rng(0).random((2, 8, 30, 5)).astype(np.float32)
+    regions = [(slice(z, z + 4), slice(y, y + 6), slice(0, 5)) for z in (0, 4) for y in range(0, 30, 6)]
+    pieces = [(region, image[(slice(None), *region)]) for region in regions]
+    size = pieces[0][1].nbytes
+    found = list(gathered(pieces, 2 * size))
+    assert [(region[0].start, region[1].start, region[1].stop) for region, _ in found] == [
+        (z, *lines) for z in (0, 4) for lines in ((0, 12), (12, 24), (24, 30))
+    ]
+    for region, piece in found:
+        np.testing.assert_array_equal(piece, image[(slice(None), *region)])
+    assert len(list(gathered(pieces, size - 1))) == len(pieces)
+    flat = [((slice(y, y + 6), slice(0, 5)), image[:, 0, y : y + 6]) for y in range(0, 30, 6)]
+    assert len(list(gathered(flat, 2**30))) == 5
