@@ -13,6 +13,7 @@ from im2im_core.cli.export import export
 from im2im_core.cli.init import init
 from im2im_core.cli.inspect import inspect
 from im2im_core.cli.list import list_components
+from im2im_core.cli.new import app as new
 from im2im_core.cli.plugins import app as plugins
 from im2im_core.cli.predict import predict
 from im2im_core.cli.report import report
@@ -36,6 +37,7 @@ app.command()(export)
 app.command("list")(list_components)
 app.command()(show)
 app.add_typer(plugins, name="plugins")
+app.add_typer(new, name="new")
 app.command()(init)
 app.command()(schema)
 app.command()(inspect)

@@ -139,7 +139,8 @@ def _found(plugin: str) -> tuple[Registry, PluginInfo]:
         if "." not in plugin:
             names = ", ".join(sorted(point.name for point in installed))
             raise ComponentError(f"there is no plug-in '{plugin}'", f"installed: {names}; or name a module")
-        installed.append(EntryPoint(plugin.split(".")[0].replace("_", "-"), plugin, ENTRY_POINT_GROUP))
+        name = plugin.split(".")[0].removeprefix("im2im_").replace("_", "-")
+        installed.append(EntryPoint(name, plugin, ENTRY_POINT_GROUP))
     registry = Registry.discover(installed, environment={})
     return registry, next(info for info in registry.plugins if plugin in (info.name, info.module))
 

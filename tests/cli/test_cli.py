@@ -21,7 +21,7 @@ from im2im_core.registry import Registry
 REGISTRY = Registry.discover()
 COMMANDS = (
     "train", "predict", "evaluate", "report", "export", "list", "show", "plugins", "init", "schema", "inspect", "demo",
-    "doctor",
+    "doctor", "new",
 )  # fmt: skip
 COMPONENTS = [(kind, entry.qualified) for kind in KINDS for entry in REGISTRY.components(kind)]
 BORROWED = [(kind, name) for kind in ("optimizer", "scheduler") for name in borrowed_names(kind)]

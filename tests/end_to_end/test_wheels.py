@@ -128,3 +128,33 @@ def test_factories_build_from_wheels(clean: Path, tmp_path: Path) -> None:
         "print(sum(p.numel() for p in built.parameters()))\n"
     )
     assert int(run(clean / "python", "-c", program, cwd=tmp_path)) > 1_000_000
+
+
+def test_a_plugin_from_an_empty_folder(clean: Path, tmp_path: Path) -> None:
+    """Written, built, installed, checked, trained with, predicted with: nothing of it was changed by hand."""
+    pytest.importorskip("build", reason="build comes with requirements-dev.txt")
+    run(clean / "im2im", "new", "plugin", "my-method", "--author", "A. Author", cwd=tmp_path)
+    package = tmp_path / "im2im-my-method"
+    run(
+        sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", package, cwd=tmp_path
+    )
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    install = ("install", "--no-deps", "--no-index", "--quiet", "--disable-pip-version-check", wheel)
+    run(sys.executable, "-m", "pip", "--python", clean / "python", *install, cwd=tmp_path)
+    try:
+        assert "checks passed" in run(clean / "im2im", "plugins", "check", "my-method", cwd=tmp_path)
+        program = (
+            "from pathlib import Path; from im2im_core.demo_images import write_demo; "
+            "from im2im_core.formats import image_writer; from im2im_core.registry import Registry; "
+            "write_demo(Path('demo'), 4, 1, 0, image_writer(Registry.discover(), Path('a.tiff')).write, size=128)"
+        )
+        run(clean / "python", "-c", program, cwd=tmp_path)
+        settings = ("--set", "trainer.max_epochs=2", "--set", "trainer.accelerator=cpu")
+        run(clean / "im2im", "train", "--model", "my-method", "--data", "demo/train", *settings, cwd=tmp_path)
+        (bundle,) = tmp_path.glob("runs/*/bundle")
+        run(clean / "im2im", "predict", bundle, "demo/test", "out", cwd=tmp_path)
+        assert len(list((tmp_path / "out").glob("*.tiff"))) == 1
+    finally:
+        uninstall = ("uninstall", "--yes", "--quiet", "im2im-my-method")
+        run(sys.executable, "-m", "pip", "--python", clean / "python", *uninstall, cwd=tmp_path)
+    assert "my-method" not in run(clean / "im2im", "plugins", cwd=tmp_path)
