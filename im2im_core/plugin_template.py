@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 from im2im_core.errors import ConfigError, OutputError
@@ -57,9 +58,7 @@ def _files(name: str, kinds: tuple[str, ...], license_name: str, author: str) ->
     """Path inside the package -> text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from im2im_core import __version__
-
-    major, minor, *_ = __version__.split(".")
+    major, minor, *_ = version("im2im-core").split(".")
     package = f"im2im_{name.replace('-', '_')}"
     values = {
         "name": name,
