@@ -174,12 +174,14 @@ def run_prediction(
     from im2im_core.progress import shares
     from im2im_core.values_table import values_table
 
-    paths = tuple(path.absolute() for path in (bundle, *ensemble))
-    opened = OpenedJob(PredictionJob(bundles=paths, out=out.absolute(), **settings), registry)
+    # A worker may stand in another folder; an error names a path as the user did.
+    place = Path.absolute if workers else Path
+    job = PredictionJob(bundles=tuple(place(path) for path in (bundle, *ensemble)), out=place(out), **settings)
+    opened = OpenedJob(job, registry)
     found = find_images(images, suffixes=image_suffixes(registry))
     finished = FinishedFiles(opened.job.out, opened.key)
     known = [] if again or opened.numbers else [stem for stem, path in found if finished.has(stem, path)]
-    todo = [(stem, path.absolute()) for stem, path in found if stem not in known]
+    todo = [(stem, place(path)) for stem, path in found if stem not in known]
     if workers and opened.numbers:
         raise ConfigError("numbers of images are predicted by one process", "leave --workers and --scheduler out")
     values = values_table(opened.predictors[0].bundle.manifest.task, out)

@@ -93,7 +93,8 @@ def truncate(path: Path) -> None:
 
 
 def hidden(folder: Path) -> list[str]:
-    return [str(path.relative_to(folder)) for path in folder.rglob(".*")]
+    """What was left behind half-written; notes on what is finished are no such thing."""
+    return [str(path.relative_to(folder)) for path in folder.rglob(".*") if path.name != ".im2im"]
 
 
 def train_arguments(data: object, *more: object, **settings: str) -> list[str]:
