@@ -82,8 +82,8 @@ def written(folder: Path) -> list[str]:
 
 
 def with_objects(*stems: str) -> list[str]:
-    """Labels, and the table of their objects."""
-    return sorted([f"{stem}.tiff" for stem in stems] + [f"objects/{stem}.csv" for stem in stems])
+    """Labels, the table of their objects, and a note of both."""
+    return sorted(form.format(stem) for form in ("{}.tiff", "objects/{}.csv", ".im2im/{}.json") for stem in stems)
 
 
 def truncate(path: Path) -> None:
