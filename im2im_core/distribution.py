@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -70,40 +70,38 @@ class Distribution:
         failed: Failed = []
         done = 0.0
         for stem, path in files:
-            try:
-                large = self._submit(stem, path)
-            except Im2imError as error:
-                failed.append((path, error))
-            else:
-                if large and not large.open:
-                    self._assemble(large, failed)
-                    done += 1
-        progress(done + len(failed))
+            waiting = len(self._tasks)
+            if failure := attempt(partial(self._submit, stem, path), path):
+                failed.append((path, failure))
+            # Nothing was left to do, or nothing could be done.
+            done += len(self._tasks) == waiting
+        progress(done)
         for future in as_completed(list(self._tasks), loop=self.client.loop):
-            failure = _outcome(future)
-            task = self._tasks.pop(future)
+            task, failure = self._tasks.pop(future), _outcome(future)
+            future.release()
             if isinstance(task, _Large):
+                done += 1 / task.pieces
                 task.open -= 1
                 task.failure = task.failure or failure
-                done += 1 / task.pieces
-                if not task.open:
-                    self._assemble(task, failed)
+                # What one block lacks, the others keep for the next start.
+                failure = None if task.open else task.failure or attempt(partial(self._assemble, task), task.path)
+                path = task.path
             else:
                 done += 1
-                if failure:
-                    failed.append((task, failure))
-            future.release()
+                path = task
+            if failure:
+                failed.append((path, failure))
             progress(done)
         return failed
 
-    def _submit(self, stem: str, path: Path) -> _Large | None:
-        """Give an image to workers; returns it if it is large."""
+    def _submit(self, stem: str, path: Path) -> None:
+        """Give an image to workers, or what is missing of a large one."""
         job = self.opened.job
         image = self.opened.image(path)
         if not self.opened.in_blocks(image):
             future = self.client.submit(predict_file, job, self.finished, path, stem, self.threads, pure=False)
             self._tasks[future] = path
-            return None
+            return
         groups = planned(self.opened.predictors[0], image)
         blocks = [block for group in groups for block in group]
         large = _Large(stem, path, image, blocks, self.finished.blocks(stem, path))
@@ -114,24 +112,17 @@ class Distribution:
                 self._tasks[future] = large
                 large.pieces += 1
         large.open = large.pieces
-        return large
+        if not large.open:
+            self._assemble(large)
 
-    def _assemble(self, large: _Large, failed: Failed) -> None:
+    def _assemble(self, large: _Large) -> None:
         """Make the result of blocks that are all there."""
-        if large.failure:
-            failed.append((large.path, large.failure))
-            return
         files, predictor = self.opened.files, self.opened.predictors[0]
-        try:
-            with Assembly(predictor, large.image, files.wanted(large.stem)) as assembly:
-                for result in large.store.results(large.blocks):
-                    assembly.add(result)
-                table = assembly.finish()
-            written = files.written(predictor, large.stem, table)
-        except Im2imError as error:
-            failed.append((large.path, error))
-            return
-        self.finished.add(large.stem, large.path, written)
+        with Assembly(predictor, large.image, files.wanted(large.stem)) as assembly:
+            for result in large.store.results(large.blocks):
+                assembly.add(result)
+            table = assembly.finish()
+        self.finished.add(large.stem, large.path, files.written(predictor, large.stem, table))
         large.store.remove()
 
 

@@ -14,7 +14,7 @@ from im2im_core.errors import ConfigError
 from im2im_core.execution import Execution
 from im2im_core.files import check_writable
 from im2im_core.finished import digest
-from im2im_core.formats import image_loader, image_writer, known_suffixes
+from im2im_core.formats import image_loader, image_writer
 from im2im_core.image import Image
 from im2im_core.prediction import Predictor
 from im2im_core.registry import Registry
@@ -158,11 +158,6 @@ def _versions(bundle: Bundle) -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
-
-
-def image_suffixes(registry: Registry) -> tuple[str, ...]:
-    """Of files that can be read."""
-    return known_suffixes(registry)
 
 
 def _sizes(given: tuple[int, ...] | None, dims: int, name: str) -> tuple[int, ...] | None:

@@ -169,8 +169,9 @@ def run_prediction(
     from im2im_core.distribution import Distribution, attempt
     from im2im_core.errors import ConfigError
     from im2im_core.finished import FinishedFiles
+    from im2im_core.formats import known_suffixes
     from im2im_core.layouts import find_images
-    from im2im_core.prediction_job import OpenedJob, PredictionJob, image_suffixes
+    from im2im_core.prediction_job import OpenedJob, PredictionJob
     from im2im_core.progress import shares
     from im2im_core.values_table import values_table
 
@@ -178,7 +179,7 @@ def run_prediction(
     place = Path.absolute if workers else Path
     job = PredictionJob(bundles=tuple(place(path) for path in (bundle, *ensemble)), out=place(out), **settings)
     opened = OpenedJob(job, registry)
-    found = find_images(images, suffixes=image_suffixes(registry))
+    found = find_images(images, suffixes=known_suffixes(registry))
     finished = FinishedFiles(opened.job.out, opened.key)
     known = [] if again or opened.numbers else [stem for stem, path in found if finished.has(stem, path)]
     todo = [(stem, place(path)) for stem, path in found if stem not in known]
