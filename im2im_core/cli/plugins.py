@@ -29,6 +29,7 @@ def check(
     """Run the conformance kit on a plug-in: what every component of its kind must do."""
     import logging
     import warnings
+    from contextlib import ExitStack
 
     from rich.text import Text
 
@@ -43,8 +44,10 @@ def check(
     terminal = console()
     failed = skipped = 0
     # Trainings and libraries that are tried out have nothing to say here.
+    said = logging.root.manager.disable
     logging.disable(logging.WARNING)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ExitStack() as after:
+        after.callback(logging.disable, said)
         warnings.simplefilter("ignore")
         for each in track(checks, "checking", len(checks)):
             try:
