@@ -16,7 +16,7 @@ Region = tuple[slice, ...]
 # Pixels of a block along [Z], Y, X. Flat, since memory holds whole rows of blocks of a 2D image.
 BLOCK = {2: (1024, 2048), 3: (128, 256, 256)}
 # Bytes that a column may take while it is swept: what is read, and prediction that waits for post-processing.
-COLUMN_BYTES = {2: 5 * 2**28, 3: 3 * 2**28}
+COLUMN_BYTES = {2: 5 * 2**28, 3: 2**29}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ Region = tuple[slice, ...]
 # Pixels that are read at a time, at least a batch of windows.
 READ_PIXELS = 2**23
 # Bytes of pieces that are handed on together: files are written in chunks, and each is best touched once.
-GATHERED = 3 * 2**25
+GATHERED = 2**25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
