@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from im2im_core.extents import Region, common_part, within
+
 NumpyArray = np.ndarray[Any, Any]
-Region = tuple[slice, ...]
 # Pixels of a block along [Z], Y, X. Flat, since memory holds whole rows of blocks of a 2D image.
 BLOCK = {2: (1024, 2048), 3: (128, 256, 256)}
-# Bytes that a column may take while it is swept: what is read, and prediction that waits for post-processing.
+# Bytes that a column may take while it is swept: sums, pieces on their way out, and blocks that are not complete.
 COLUMN_BYTES = {2: 5 * 2**28, 3: 2**29}
 
 
@@ -36,7 +37,7 @@ class Block:
     @property
     def inner(self) -> Region:
         """The core, counted from the first pixel of `read`."""
-        return _counted(self.core, self.read)
+        return within(self.core, self.read)
 
     @property
     def start(self) -> tuple[int, ...]:
@@ -107,27 +108,20 @@ def blocks_of_pieces(
         for block in list(waiting):
             if block.read[0].start >= region[0].stop:
                 break
-            common = [
-                slice(max(r.start, b.start), min(r.stop, b.stop)) for r, b in zip(region, block.read, strict=True)
-            ]
-            if any(part.stop <= part.start for part in common):
+            shared = common_part(region, block.read)
+            if shared is None:
                 continue
             shape = (len(piece), *(part.stop - part.start for part in block.read))
             if block.index not in begun:
                 begun[block.index] = np.empty(shape, piece.dtype), math.prod(shape[1:])
             array, missing = begun.pop(block.index)
-            array[(slice(None), *_counted(common, block.read))] = piece[(slice(None), *_counted(common, region))]
-            missing -= math.prod(part.stop - part.start for part in common)
+            array[(slice(None), *within(shared, block.read))] = piece[(slice(None), *within(shared, region))]
+            missing -= math.prod(part.stop - part.start for part in shared)
             if missing:
                 begun[block.index] = array, missing
             else:
                 waiting.remove(block)
                 yield block, array
-
-
-def _counted(region: Sequence[slice], origin: Region) -> Region:
-    """A region, counted from the first pixel of another."""
-    return tuple(slice(part.start - o.start, part.stop - o.start) for part, o in zip(region, origin, strict=True))
 
 
 def span(blocks: Sequence[Block], part: Callable[[Block], Region], axis: int) -> slice:

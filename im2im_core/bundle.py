@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from im2im_core.borrowed import BORROWED
 from im2im_core.components import KINDS
 from im2im_core.config import RunConfig, validate
 from im2im_core.errors import BundleError, ConfigError
-from im2im_core.files import write_beside, write_json
+from im2im_core.files import checksum, write_beside, write_json
 from im2im_core.layers import read_yaml
 from im2im_core.registry import Registry
 
@@ -104,7 +103,7 @@ def save_bundle(
         np.save(folder / "sample_input.npy", sample[0], allow_pickle=False)
         np.save(folder / "sample_output.npy", sample[1], allow_pickle=False)
         (folder / "config.yaml").write_text(config.to_yaml(), encoding="utf-8")
-        complete = manifest.model_copy(update={"weights_sha256": _sha256(folder / WEIGHTS)})
+        complete = manifest.model_copy(update={"weights_sha256": checksum(folder / WEIGHTS)})
         write_json(folder / MANIFEST, complete.model_dump(mode="json"))
 
 
@@ -257,7 +256,7 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Any]:
         raise BundleError(
             f"'{path}' is a pickle, not safetensors; it was not opened", "get the bundle from its source again"
         )
-    if _sha256(path) != sha256:
+    if checksum(path) != sha256:
         raise BundleError(f"'{path}' does not have the checksum that {MANIFEST} states", "copy the bundle again")
     try:
         state: dict[str, Any] = load_file(path)
@@ -273,11 +272,6 @@ def _is_pickle(path: Path) -> bool:
     with path.open("rb") as stream:
         head = stream.read(9)
     return head[8:] != b"{" and (head[:1] == b"\x80" or head[:2] == b"PK")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _short(error: Exception) -> str:

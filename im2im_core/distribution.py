@@ -6,7 +6,6 @@ computes only what is missing. The main process puts blocks together.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -17,11 +16,10 @@ from im2im_core.blocks import Block
 from im2im_core.errors import Im2imError
 from im2im_core.finished import FinishedBlocks, FinishedFiles, has_block, put_block
 from im2im_core.image import Image
-from im2im_core.prediction_job import OpenedJob, PredictionJob
+from im2im_core.prediction_job import OpenedJob, PredictionJob, attempt
 from im2im_core.registry import Registry
 from im2im_core.results import Assembly, block_results, planned
 
-_log = logging.getLogger(__name__)
 # Rows of blocks that a worker is given at a time: windows at both ends are computed twice.
 ROWS = {2: 2, 3: 4}
 Failed = list[tuple[Path, Im2imError]]
@@ -155,19 +153,6 @@ def predict_rows(
     return _attempt(work, path)
 
 
-def attempt(work: Callable[[], None], path: Path) -> Im2imError | None:
-    """Do something with an image; whatever happens to it, the others go on."""
-    try:
-        work()
-    except Im2imError as error:
-        return error
-    except Exception as error:
-        _log.debug("cannot predict '%s'", path, exc_info=True)
-        reason = f"'{path}': {type(error).__name__}: {error}"
-        return Im2imError(reason, "if memory ran out, try a smaller --window or --batch")
-    return None
-
-
 def _attempt(work: Callable[[], None], path: Path) -> tuple[str, str] | None:
     """The same, in words, which travel."""
     failure = attempt(work, path)
@@ -186,7 +171,7 @@ def _opened(job: PredictionJob, threads: int | None) -> OpenedJob:
     # Dask has told the worker's libraries to use one thread each.
     worker = get_worker()
     torch.set_num_threads(threads or worker.state.nthreads)
-    return OpenedJob(on_own_device(job, worker.name, torch.cuda.device_count()), Registry.discover())
+    return OpenedJob(on_own_device(job, worker.name, torch.cuda.device_count()), Registry.discover()).load()
 
 
 def on_own_device(job: PredictionJob, worker: Any, devices: int) -> PredictionJob:

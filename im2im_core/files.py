@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -67,6 +68,30 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write JSON whole or not at all."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Size and time of the last change; for an image that is a folder, over all its files."""
+    if not path.is_dir():
+        status = path.stat()
+        return status.st_size, status.st_mtime_ns
+    statuses = list(_walk(path))
+    return sum(s.st_size for s in statuses), max((s.st_mtime_ns for s in statuses), default=0)
+
+
+def _walk(folder: Path) -> Iterator[os.stat_result]:
+    with os.scandir(folder) as scan:
+        for entry in scan:
+            if entry.is_dir():
+                yield from _walk(Path(entry.path))
+            else:
+                yield entry.stat()
 
 
 def check_writable(folder: Path) -> None:

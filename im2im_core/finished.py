@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from im2im_core.blocks import Block
-from im2im_core.files import write_beside, write_json
+from im2im_core.files import checksum, stamp, write_beside, write_json
 from im2im_core.results import BlockResult
 
 FOLDER = ".im2im"
@@ -40,11 +40,11 @@ class FinishedFiles:
         results = note.get("results")
         if note.get("job") != self._job or not isinstance(results, dict) or note.get("source") != _state(source):
             return False
-        return all(checksum(self.out / name) == known for name, known in results.items())
+        return all(sum_of(self.out / name) == known for name, known in results.items())
 
     def add(self, stem: str, source: Path, results: Sequence[Path]) -> None:
         """Note what was written for an image."""
-        sums = {path.relative_to(self.out).as_posix(): checksum(path) for path in results}
+        sums = {path.relative_to(self.out).as_posix(): sum_of(path) for path in results}
         write_json(self._note(stem), {"job": self._job, "source": _state(source), "results": sums})
 
     def blocks(self, stem: str, source: Path) -> FinishedBlocks:
@@ -105,14 +105,13 @@ def put_block(folder: Path, result: BlockResult) -> None:
 def has_block(folder: Path, block: Block) -> bool:
     """Whether a block is there as it was written."""
     sums = _read(_sums(folder, block))
-    return bool(sums) and all(checksum(folder / name) == known for name, known in sums.items())
+    return bool(sums) and all(sum_of(folder / name) == known for name, known in sums.items())
 
 
-def checksum(path: Path) -> str:
+def sum_of(path: Path) -> str:
     """SHA-256 of a file, or of all files of a folder and their names; empty where there is nothing."""
     if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return checksum(path)
     if not path.is_dir():
         return ""
     inside = sorted(each for each in path.rglob("*") if each.is_file())
@@ -125,11 +124,8 @@ def digest(content: Any) -> str:
 
 
 def _state(source: Path) -> list[Any]:
-    """What shows that a file or folder is still the one that was read: name, bytes and time of the last change."""
-    files = [source] if source.is_file() else [each for each in source.rglob("*") if each.is_file()]
-    stats = [each.stat() for each in files]
-    latest = max((stat.st_mtime_ns for stat in stats), default=0)
-    return [str(source.resolve()), len(stats), sum(stat.st_size for stat in stats), latest]
+    """What shows that a file or folder is still the one that was read."""
+    return [str(source.resolve()), *stamp(source)]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from im2im_core.blocks import Block
+from im2im_core.extents import common_part, within
 
 NumpyArray = np.ndarray[Any, Any]
 AGREEMENT = 0.5
@@ -114,14 +115,11 @@ class LabelMerger:
 
     def _join(self, other: _Stored, new: _Stored, labels: NumpyArray) -> None:
         """Unite the objects of two blocks that agree in the zone that both see."""
-        zone = [
-            slice(max(a.start, b.start), min(a.stop, b.stop))
-            for a, b in zip(other.block.read, new.block.read, strict=True)
-        ]
-        if any(part.stop <= part.start for part in zone):
+        zone = common_part(other.block.read, new.block.read)
+        if zone is None:
             return
-        before = np.load(other.path, mmap_mode="r", allow_pickle=False)[_inside(zone, other.block)].reshape(-1)
-        after = labels[_inside(zone, new.block)].reshape(-1)
+        before = np.load(other.path, mmap_mode="r", allow_pickle=False)[within(zone, other.block.read)].reshape(-1)
+        after = labels[within(zone, new.block.read)].reshape(-1)
         sizes = np.bincount(before), np.bincount(after)
         # An object without a pixel in its block's core is written by nobody, so whom it is like says nothing.
         seen = other.own[before] & new.own[after]
@@ -142,7 +140,3 @@ class LabelMerger:
 def label_type(count: int) -> Any:
     """The smallest of uint16 and uint32 that holds so many labels."""
     return np.uint16 if count < 2**16 else np.uint32
-
-
-def _inside(zone: list[slice], block: Block) -> tuple[slice, ...]:
-    return tuple(slice(z.start - r.start, z.stop - r.start) for z, r in zip(zone, block.read, strict=True))

@@ -18,9 +18,10 @@ from im2im_core.build import Postprocessing, Step, build_postprocessing, build_s
 from im2im_core.bundle import Bundle, load_model
 from im2im_core.errors import DataError
 from im2im_core.execution import Engine, Execution, Forward
+from im2im_core.extents import Region
 from im2im_core.image import Image, to_pixel_type
 from im2im_core.regions import fit_steps, prepared
-from im2im_core.windows import Region, WindowOptions, gathered, held_bytes, sweep, window_starts
+from im2im_core.windows import WindowOptions, gathered, held_bytes, sweep, window_starts
 
 NumpyArray = np.ndarray[Any, Any]
 # Images of more pixels are predicted piece by piece.
@@ -159,15 +160,13 @@ class Predictor:
             overhang=self.options.window[1:],
         )
 
-    def stripes(self, image: Image) -> list[Block]:
+    def stripes(self, image: Image) -> list[Region]:
         """The image cut into parts as wide as memory allows, for what needs no blocks: see `pieces`."""
         source, _ = self._kept(image)
         size = self.block or BLOCK[self.spatial_dims]
         groups = columns(cut_blocks(source.shape[1:], size, 0), self._swept(source), overhang=self.options.window[1:])
-        parts = [
-            tuple(span(group, lambda each: each.core, axis) for axis in range(self.spatial_dims)) for group in groups
-        ]
-        return [Block((number,), part, part) for number, part in enumerate(parts)]
+        axes = range(self.spatial_dims)
+        return [tuple(span(group, lambda each: each.core, axis) for axis in axes) for group in groups]
 
     def _swept(self, source: Image) -> Callable[[list[int]], int]:
         """Bytes that a sweep holds, by what is swept along the axes but the first."""
@@ -191,12 +190,11 @@ class Predictor:
         wanted = tuple(span(group, lambda each: each.read, axis) for axis in range(self.spatial_dims))
         yield from blocks_of_pieces(self._pieces(source, steps, wanted, self._network), group)
 
-    def pieces(self, image: Image, stripe: Block) -> Iterator[tuple[Block, NumpyArray]]:
+    def pieces(self, image: Image, stripe: Region) -> Iterator[tuple[Block, NumpyArray]]:
         """The blended output of the network as it becomes final, in pieces without a halo, which nothing holds back."""
         source, steps = self._kept(image)
-        pieces = gathered(self._pieces(source, steps, stripe.core, self._network))
-        for number, (region, piece) in enumerate(pieces):
-            yield Block((*stripe.index, number), region, region), piece
+        for region, piece in gathered(self._pieces(source, steps, stripe, self._network)):
+            yield Block(tuple(part.start for part in region), region, region), piece
 
     def _prepared(self, image: Image) -> tuple[Image, list[Step]]:
         """Channels first, and preprocessing with the image's statistics."""

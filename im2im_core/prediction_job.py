@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from im2im_core.bundle import Bundle, open_bundle
 from im2im_core.direction import in_direction
-from im2im_core.errors import ConfigError
+from im2im_core.errors import ConfigError, Im2imError
 from im2im_core.execution import Execution
 from im2im_core.files import check_writable
 from im2im_core.finished import digest
@@ -25,6 +26,7 @@ from im2im_core.values_table import TASK as NUMBERS
 
 Progress = Callable[[float], None]
 UNCERTAINTY = "uncertainty"
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +64,17 @@ class PredictionJob:
 
 
 class OpenedJob:
-    """A job whose models are loaded.
+    """A job whose bundles are open; `load` makes it ready to predict.
+
+    Attributes:
+        key: stands for all that decides what comes out.
+        task: of the model.
 
     Raises:
-        Im2imError: a bundle, the device, the format of results or the settings cannot be used.
+        Im2imError: a bundle, the format of results or a size cannot be used.
     """
+
+    predictors: list[Predictor]
 
     def __init__(self, job: PredictionJob, registry: Registry) -> None:
         self.job = job
@@ -80,25 +88,40 @@ class OpenedJob:
         # Of fractions, which a PNG does not hold.
         self._map_suffix = ".tiff" if job.suffix == ".png" else job.suffix
         self._maps = image_writer(registry, Path(f"map{self._map_suffix}"))
-        check_writable(job.out)
         dims = manifest.spatial_dims
-        self.predictors = [
-            Predictor(
-                bundle,
-                execution=job.execution,
-                window=_sizes(job.window, dims, "window"),
-                overlap=job.overlap,
-                batch=job.batch,
-                block=_sizes(job.block, dims, "block"),
-            )
-            for bundle in bundles
-        ]
-        if job.sampling:
-            check_sampling(self.predictors, job.sampling)
-        self.numbers = manifest.task == NUMBERS
+        self._window, self._block = _sizes(job.window, dims, "window"), _sizes(job.block, dims, "block")
+        self._bundles = bundles
+        self.task = manifest.task
         self.key = _key(job, bundles)
         self.files = ResultFiles(job.out, job.suffix, self._writer, job.objects, self._plain if job.raw else None)
         self._load = image_loader(registry, bundles[0].config.reader, scene=job.part.scene)
+
+    def load(self) -> OpenedJob:
+        """Load the models, on the device.
+
+        Raises:
+            Im2imError: the folder of results cannot be written, or the device, the weights or the sampling not be used.
+        """
+        check_writable(self.job.out)
+        self.predictors = [
+            Predictor(
+                bundle,
+                execution=self.job.execution,
+                window=self._window,
+                overlap=self.job.overlap,
+                batch=self.job.batch,
+                block=self._block,
+            )
+            for bundle in self._bundles
+        ]
+        if self.job.sampling:
+            check_sampling(self.predictors, self.job.sampling)
+        return self
+
+    @property
+    def numbers(self) -> bool:
+        """Results are numbers of images and not images."""
+        return self.task == NUMBERS
 
     def image(self, path: Path) -> Image:
         """The part of a file that is meant, lazy.
@@ -135,6 +158,19 @@ class OpenedJob:
         if self.job.sampling is None:
             return self.predictors[0].predict(image), {}
         return predict_uncertain(self.predictors, image, self.job.sampling)
+
+
+def attempt(work: Callable[[], None], path: Path) -> Im2imError | None:
+    """Do something with an image; whatever happens to it, the others go on."""
+    try:
+        work()
+    except Im2imError as error:
+        return error
+    except Exception as error:
+        _log.debug("cannot predict '%s'", path, exc_info=True)
+        reason = f"'{path}': {type(error).__name__}: {error}"
+        return Im2imError(reason, "if memory ran out, try a smaller --window or --batch")
+    return None
 
 
 def _key(job: PredictionJob, bundles: Sequence[Bundle]) -> str:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from im2im_core.errors import DataError, Im2imError
+from im2im_core.extents import Region, within
 from im2im_core.image import Image
 from im2im_core.interfaces import Sample
-from im2im_core.windows import Region
 
 NumpyArray = np.ndarray[Any, Any]
 Step = Callable[[Sample], Sample]
@@ -33,8 +33,7 @@ def prepared(source: Image, region: Region, steps: Sequence[Step]) -> NumpyArray
     sample: dict[str, Any] = {"image": data}
     for step in steps:
         sample = step(sample)
-    inside = tuple(slice(p.start - a.start, p.stop - a.start) for p, a in zip(region, around, strict=True))
-    prepared: NumpyArray = np.asarray(sample["image"], np.float32)[(slice(None), *inside)]
+    prepared: NumpyArray = np.asarray(sample["image"], np.float32)[(slice(None), *within(region, around))]
     return prepared
 
 

@@ -60,20 +60,17 @@ class ResultFiles:
         if predictor.is_large(image):
             rows = predict_blocks(predictor, image, self.wanted(stem), progress)
             return self.written(predictor, stem, rows)
-        target, raw_target, table = self.result(stem), self.output(stem), self.table(stem)
-        labels = predictor.postprocessing(image).labels
-        axes = "ZYX"[-predictor.spatial_dims :]
         raw = predictor.raw(image)
         if self.raw:
-            self.raw.write(raw_target, raw_image(predictor, raw, image))
-        found, scores = predictor.postprocessing(image).with_scores(raw)
-        self.writer.write(target, predictor.as_image(as_target(found, predictor.bundle), image))
-        if self.objects and labels:
-            objects = ObjectTable(axes, int(found.max(initial=0)))
-            objects.add(found, (0,) * found.ndim)
-            write_objects(table, axes, objects.rows(pixel_size_of(predictor, image), scores))
-            return [*self._images(stem), table]
-        return self._images(stem)
+            self.raw.write(self.output(stem), raw_image(predictor, raw, image))
+        post = predictor.postprocessing(image)
+        found, scores = post.with_scores(raw)
+        self.writer.write(self.result(stem), predictor.as_image(as_target(found, predictor.bundle), image))
+        if not (self.objects and post.labels):
+            return self.images(stem)
+        objects = ObjectTable("ZYX"[-predictor.spatial_dims :], int(found.max(initial=0)))
+        objects.add(found, (0,) * found.ndim)
+        return self.written(predictor, stem, objects.rows(pixel_size_of(predictor, image), scores))
 
     def wanted(self, stem: str) -> Wanted:
         """What is to come out of an image that is predicted block by block."""
@@ -85,13 +82,14 @@ class ResultFiles:
         )
 
     def written(self, predictor: Predictor, stem: str, rows: list[dict[str, Any]] | None) -> list[Path]:
-        """Write the table of objects of an image of blocks, if it has one; returns all its files."""
+        """Write the table of objects of an image, if it has one; returns all its files."""
         if rows is None:
-            return self._images(stem)
+            return self.images(stem)
         write_objects(self.table(stem), "ZYX"[-predictor.spatial_dims :], rows)
-        return [*self._images(stem), self.table(stem)]
+        return [*self.images(stem), self.table(stem)]
 
-    def _images(self, stem: str) -> list[Path]:
+    def images(self, stem: str) -> list[Path]:
+        """The result and, where it is wanted, the network's output."""
         return [self.result(stem), *([self.output(stem)] if self.raw else [])]
 
 

@@ -28,6 +28,8 @@ NumpyArray = np.ndarray[Any, Any]
 Create = Callable[[Image, tuple[int, ...], Any], RegionWriter]
 """`create(like, shape, dtype)`: starts a file, or an array in memory, of the axes and the pixel size of `like`."""
 Progress = Callable[[float], None]
+Predicted = Iterable[tuple[Block, NumpyArray]]
+"""Blocks and the network's output (K, [Z], Y, X) for what they read."""
 # Bytes of prediction that post-processing may have to hold when it needs the whole image.
 MOST_BYTES = 2**32
 
@@ -94,10 +96,6 @@ def predict_blocks(
                 if progress:
                     progress(done / pixels)
         return assembly.finish()
-
-
-Predicted = Iterable[tuple[Block, NumpyArray]]
-"""Blocks and the network's output (K, [Z], Y, X) for what they read."""
 
 
 def _predictions(predictor: Predictor, image: Image, block: tuple[int, ...] | None) -> Iterator[Predicted]:

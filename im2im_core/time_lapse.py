@@ -84,7 +84,6 @@ def predict_frames(
     Returns:
         The files.
     """
-    written = [files.result(stem), *([files.output(stem)] if files.raw else [])]
     count = image.sizes["T"]
     files.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".frames-", dir=files.out) as folder:
@@ -100,8 +99,8 @@ def predict_frames(
         if tables[0].is_file():
             rows = [{"time": time, **row} for time, table in enumerate(tables) for row in _rows(table)]
             write_objects(files.table(stem), "ZYX"[-predictor.spatial_dims :], rows, times=True)
-            written.append(files.table(stem))
-    return written
+            return [*files.images(stem), files.table(stem)]
+    return files.images(stem)
 
 
 def _part(progress: Callable[[float], None] | None, time: int, count: int) -> Callable[[float], None] | None:

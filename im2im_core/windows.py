@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from im2im_core.extents import Region, common_part, within
+
 NumpyArray = np.ndarray[Any, Any]
-Region = tuple[slice, ...]
 # Pixels that are read at a time, at least a batch of windows.
 READ_PIXELS = 2**23
 # Bytes of pieces that are handed on together: files are written in chunks, and each is best touched once.
@@ -94,10 +95,9 @@ def sweep(
         for length, size, part in zip(shape, options.window, wanted, strict=True)
     ]
     for region, mean in _lines(infer, read, starts, options):
-        kept = tuple(slice(max(r.start, w.start), min(r.stop, w.stop)) for r, w in zip(region, wanted, strict=True))
-        if all(part.stop > part.start for part in kept):
-            inside = tuple(slice(k.start - r.start, k.stop - r.start) for k, r in zip(kept, region, strict=True))
-            yield kept, mean[(slice(None), *inside)]
+        kept = common_part(region, wanted)
+        if kept is not None:
+            yield kept, mean[(slice(None), *within(kept, region))]
 
 
 def _lines(
@@ -209,9 +209,8 @@ def gathered(pieces: Iterable[tuple[Region, NumpyArray]], limit: int = GATHERED)
     """
     held: list[tuple[Region, NumpyArray]] = []
     for region, piece in pieces:
-        follows = (
-            held and len(region) == 3 and held[0][0][::2] == region[::2] and held[-1][0][1].stop == region[1].start
-        )
+        last = held[-1][0] if held else region
+        follows = len(region) == 3 and last[::2] == region[::2] and last[1].stop == region[1].start
         if held and not (follows and sum(each.nbytes for _, each in held) + piece.nbytes <= limit):
             yield _together(held)
             held = []
@@ -224,9 +223,8 @@ def _together(held: list[tuple[Region, NumpyArray]]) -> tuple[Region, NumpyArray
     (first, piece), last = held[0], held[-1][0]
     if len(held) == 1:
         return first, piece
-    return (first[0], slice(first[1].start, last[1].stop), *first[2:]), np.concatenate(
-        [each for _, each in held], axis=2
-    )
+    lines = slice(first[1].start, last[1].stop)
+    return (first[0], lines, *first[2:]), np.concatenate([each for _, each in held], axis=2)
 
 
 def _groups(places: Sequence[int], window: tuple[int, ...], batch: int) -> list[list[int]]:

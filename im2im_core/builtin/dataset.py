@@ -11,7 +11,7 @@ from pytorch_lightning import LightningDataModule
 
 from im2im_core.builtin.dataset_config import PairedConfig
 from im2im_core.data.caching import SmartCache, cached, make_items
-from im2im_core.data.lazy import LazyCentres, LazyPatches, LazySubjects, has_object
+from im2im_core.data.lazy import LazyCentres, LazyCut, LazySubjects, has_object
 from im2im_core.data.loading import BatchLoader, make_loader, make_sampler
 from im2im_core.data.pairs import check_size, facts_of, split_subjects
 from im2im_core.data.patches import PatchDataset, PatchSettings, WholeDataset, failure
@@ -108,8 +108,11 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
         whole = self.patch_size is None
         foreground = self.config.foreground_fraction if self.config.sampling == "foreground" and not whole else None
         settings = PatchSettings(self.patch_size, 1 if whole else self.config.patches_per_image, foreground)
-        kind = LazyPatches if isinstance(self._train, LazySubjects) else PatchDataset
-        patches: Any = kind(self._train, self._augmentation, settings, self.seed)
+        cut = None
+        if isinstance(self._train, LazySubjects):
+            assert self.patch_size is not None  # the settings saw to it
+            cut = LazyCut(self.patch_size, foreground)
+        patches = PatchDataset(self._train, self._augmentation, settings, self.seed, cut)
         sampler = make_sampler(len(patches), self.seed, self.trainer)
         smart = isinstance(self._train, SmartCache)
         # Workers are copies of this process: with a cache that changes they must be made anew.
@@ -123,9 +126,7 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
         self.setup()
         if not self.val_subjects:
             return []
-        kind = LazyCentres if isinstance(self._val, LazySubjects) else WholeDataset
-        whole: Any = kind(self._val, self.val_max_size)
-        return self._loader(whole, self.val_subjects, 1, True, shuffle=False)
+        return self._loader(WholeDataset(self._val, self.val_max_size), self.val_subjects, 1, True, shuffle=False)
 
     def teardown(self, stage: str | None = None) -> None:
         """End worker processes and threads."""
@@ -156,7 +157,7 @@ class PairedDataModule(LightningDataModule):  # type: ignore[misc]
 
     def _open_lazily(self) -> None:
         steps = getattr(self._preprocessing, "steps", (self._preprocessing,))
-        self._val = LazySubjects(self.val_subjects, self._load, steps, self.facts)
+        self._val = LazyCentres(LazySubjects(self.val_subjects, self._load, steps, self.facts), self.val_max_size)
         train = LazySubjects(self.train_subjects, self._load, steps, self.facts)
         if self.task in NEEDS_OBJECTS and not has_object(train):
             raise self._without_objects(len(train))

@@ -166,12 +166,11 @@ def run_prediction(
         settings: further attributes of a `PredictionJob`.
     """
     from im2im_core.cli.console import console
-    from im2im_core.distribution import Distribution, attempt
     from im2im_core.errors import ConfigError
     from im2im_core.finished import FinishedFiles
     from im2im_core.formats import known_suffixes
     from im2im_core.layouts import find_images
-    from im2im_core.prediction_job import OpenedJob, PredictionJob
+    from im2im_core.prediction_job import OpenedJob, PredictionJob, attempt
     from im2im_core.progress import shares
     from im2im_core.values_table import values_table
 
@@ -179,17 +178,20 @@ def run_prediction(
     place = Path.absolute if workers else Path
     job = PredictionJob(bundles=tuple(place(path) for path in (bundle, *ensemble)), out=place(out), **settings)
     opened = OpenedJob(job, registry)
+    if workers and opened.numbers:
+        raise ConfigError("numbers of images are predicted by one process", "leave --workers and --scheduler out")
     found = find_images(images, suffixes=known_suffixes(registry))
     finished = FinishedFiles(opened.job.out, opened.key)
     known = [] if again or opened.numbers else [stem for stem, path in found if finished.has(stem, path)]
     todo = [(stem, place(path)) for stem, path in found if stem not in known]
-    if workers and opened.numbers:
-        raise ConfigError("numbers of images are predicted by one process", "leave --workers and --scheduler out")
-    values = values_table(opened.predictors[0].bundle.manifest.task, out)
+    if todo:
+        opened.load()
+    values = values_table(opened.task, out)
     failed: list[tuple[Path, Im2imError]] = []
     with values or nullcontext(), shares("predicting", len(todo)) as progress:
         if workers and todo:
             from im2im_core.cluster import connected
+            from im2im_core.distribution import Distribution
 
             with connected(workers) as client:
                 failed += Distribution(opened, finished, client, workers.threads).run(todo, progress.done)

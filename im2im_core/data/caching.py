@@ -6,8 +6,7 @@ import hashlib
 import json
 import logging
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from im2im_core.data.config import FolderConfig
 from im2im_core.errors import Im2imError
-from im2im_core.files import write_beside
+from im2im_core.files import stamp, write_beside
 from im2im_core.layouts import Subject
 
 log = logging.getLogger(__name__)
@@ -115,7 +114,7 @@ def make_items(subjects: Iterable[Subject], settings: Sequence[Any]) -> list[dic
     for subject in subjects:
         files = [path for path in (subject.image, subject.target, subject.costmap) if path is not None]
         value = [] if subject.value is None else [subject.value]
-        described = [FORMAT, *settings, *value, *([str(path.resolve()), *_stamp(path)] for path in files)]
+        described = [FORMAT, *settings, *value, *([str(path.resolve()), *stamp(path)] for path in files)]
         key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:40]
         items.append({"subject": subject, "key": key})
     return items
@@ -151,21 +150,3 @@ def cached(
         )
     rate = 1.0 if kind == "smart" else config.cache_rate
     return CacheDataset(items, transform, cache_rate=rate, progress=False, copy_cache=False)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    """Size and time of the last change; for an image that is a folder, over all its files."""
-    if not path.is_dir():
-        status = path.stat()
-        return status.st_size, status.st_mtime_ns
-    statuses = list(_walk(path))
-    return sum(s.st_size for s in statuses), max((s.st_mtime_ns for s in statuses), default=0)
-
-
-def _walk(folder: Path) -> Iterator[os.stat_result]:
-    with os.scandir(folder) as scan:
-        for entry in scan:
-            if entry.is_dir():
-                yield from _walk(Path(entry.path))
-            else:
-                yield entry.stat()

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from im2im_core.data.pairs import check_pair, open_image, open_target
-from im2im_core.data.patches import KEYS, Failure, PatchSettings, Visit, as_type, augmented, failure, pad_to, seeded
+from im2im_core.data.patches import pad_to
 from im2im_core.data.samples import as_target, check_channels, plain_tensor
 from im2im_core.errors import DataError, Im2imError
+from im2im_core.extents import Region
 from im2im_core.image import Image
 from im2im_core.interfaces import DataFacts, NumpyArray, ReadImage, Sample
 from im2im_core.layouts import Subject
 from im2im_core.regions import Step, fit_steps, prepared
-from im2im_core.windows import Region
 
 # Files that a process keeps open, and places that are tried for foreground.
 MOST_OPEN = 32
@@ -99,56 +98,42 @@ class LazySubjects:
         return _Opened(subject, image, target, costmap, steps)
 
 
-class LazyPatches(torch.utils.data.Dataset[Any]):
-    """`dataset[Visit]` is one augmented patch, as of `PatchDataset`, read from the files.
+class LazyCut:
+    """Reads a patch of a subject; what `PatchDataset` takes as `cut`.
 
     Patches lie anywhere with equal probability. With a foreground fraction, that share of them is centred on a
     foreground pixel of a place at random; places are tried until one has foreground, ten at most.
+
+    Args:
+        size: of a patch, [Z], Y, X.
+        foreground_fraction: None: anywhere.
     """
 
-    def __init__(
-        self, subjects: LazySubjects, augmentation: Callable[[Sample], Sample], settings: PatchSettings, seed: int
-    ) -> None:
-        assert settings.size is not None  # the data set saw to it
-        self.subjects, self.augmentation, self.settings, self.seed = subjects, augmentation, settings, seed
-        self._size = settings.size
-        self._state = np.random.RandomState(0)
+    def __init__(self, size: tuple[int, ...], foreground_fraction: float | None) -> None:
+        self._size, self._fraction = size, foreground_fraction
 
-    def __len__(self) -> int:
-        return len(self.subjects) * self.settings.per_image
+    def __call__(self, opened: _Opened, state: np.random.RandomState) -> Sample:
+        """Plain tensors of the size of a patch."""
+        region = self._place(opened, state)
+        return pad_to({key: plain_tensor(value) for key, value in opened.read(region).items()}, self._size)
 
-    def __getitem__(self, visit: Visit | int) -> Sample | Failure:
-        if isinstance(visit, int):
-            visit = Visit(0, visit)
-        try:
-            with seeded(self._state, (self.seed, visit.epoch, visit.number), self.augmentation):
-                return self._patch(self.subjects[visit.number // self.settings.per_image])
-        except Exception as error:
-            return failure(error)
-
-    def _patch(self, opened: _Opened) -> Sample:
-        sample = {key: plain_tensor(value) for key, value in opened.read(self._place(opened)).items()}
-        types = {key: sample[key].dtype for key in KEYS if key in sample}
-        sample = augmented(pad_to(sample, self._size), self.augmentation)
-        return {key: as_type(plain_tensor(value), types.get(key)) for key, value in sample.items()}
-
-    def _place(self, opened: _Opened) -> Region:
-        shape, fraction = opened.image.shape[1:], self.settings.foreground_fraction
-        region = self._anywhere(shape)
-        if fraction is None or self._state.random_sample() >= fraction:
+    def _place(self, opened: _Opened, state: np.random.RandomState) -> Region:
+        shape = opened.image.shape[1:]
+        region = self._anywhere(shape, state)
+        if self._fraction is None or state.random_sample() >= self._fraction:
             return region
         for _ in range(TRIES):
             found = np.argwhere((opened.read_target(region) > 0).any(axis=0))
             if len(found):
-                middle = found[self._state.randint(len(found))]
+                middle = found[state.randint(len(found))]
                 starts = [part.start + int(m) - w // 2 for part, m, w in zip(region, middle, self._size, strict=True)]
                 return self._region(starts, shape)
-            region = self._anywhere(shape)
+            region = self._anywhere(shape, state)
         return region
 
-    def _anywhere(self, shape: Sequence[int]) -> Region:
+    def _anywhere(self, shape: Sequence[int], state: np.random.RandomState) -> Region:
         pairs = zip(shape, self._size, strict=True)
-        return self._region([self._state.randint(max(0, n - w) + 1) for n, w in pairs], shape)
+        return self._region([state.randint(max(0, n - w) + 1) for n, w in pairs], shape)
 
     def _region(self, starts: Sequence[int], shape: Sequence[int]) -> Region:
         """A patch that lies inside the image, or all of an axis that is shorter."""
@@ -156,8 +141,8 @@ class LazyPatches(torch.utils.data.Dataset[Any]):
         return tuple(slice(s, min(s + w, n)) for s, w, n in zip(inside, self._size, shape, strict=True))
 
 
-class LazyCentres(torch.utils.data.Dataset[Any]):
-    """`dataset[i]` is a validation image without augmentation; of axes longer than `most` only the centre is read."""
+class LazyCentres:
+    """Samples of validation images, for `WholeDataset`; of axes longer than `most` only the centre is read."""
 
     def __init__(self, subjects: LazySubjects, most: tuple[int, ...] | None) -> None:
         self.subjects, self.most = subjects, most
@@ -165,16 +150,13 @@ class LazyCentres(torch.utils.data.Dataset[Any]):
     def __len__(self) -> int:
         return len(self.subjects)
 
-    def __getitem__(self, index: int) -> Sample | Failure:
-        try:
-            opened = self.subjects[index]
-            shape = opened.image.shape[1:]
-            sizes = [min(n, most) for n, most in zip(shape, self.most or shape, strict=True)]
-            starts = [(n - size) // 2 for n, size in zip(shape, sizes, strict=True)]
-            region = tuple(slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
-            return {key: plain_tensor(value) for key, value in opened.read(region).items()}
-        except Exception as error:
-            return failure(error)
+    def __getitem__(self, index: int) -> Sample:
+        opened = self.subjects[index]
+        shape = opened.image.shape[1:]
+        sizes = [min(n, most) for n, most in zip(shape, self.most or shape, strict=True)]
+        starts = [(n - size) // 2 for n, size in zip(shape, sizes, strict=True)]
+        region = tuple(slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
+        return {key: plain_tensor(value) for key, value in opened.read(region).items()}
 
 
 def has_object(subjects: LazySubjects) -> bool:

@@ -66,10 +66,22 @@ class PatchDataset(torch.utils.data.Dataset[Any]):
 
     An image smaller than the patch is continued by reflection. What is added has target 0 and cost map 0, so it never
     counts, also where the data set has no cost maps.
+
+    Args:
+        samples: what patches are cut from.
+        augmentation: from one patch to the next, random.
+        settings: how many patches of which size.
+        seed: decides, with the number of a visit, on everything.
+        cut: makes a sample of the size of a patch, or smaller, of one of `samples`; None: they are samples themselves.
     """
 
     def __init__(
-        self, samples: SizedSamples, augmentation: Callable[[Sample], Sample], settings: PatchSettings, seed: int
+        self,
+        samples: SizedSamples,
+        augmentation: Callable[[Sample], Sample],
+        settings: PatchSettings,
+        seed: int,
+        cut: Callable[[Any, np.random.RandomState], Sample] | None = None,
     ) -> None:
         self.samples = samples
         self.augmentation = augmentation
@@ -77,6 +89,7 @@ class PatchDataset(torch.utils.data.Dataset[Any]):
         self.seed = seed
         self._state = np.random.RandomState(0)
         self._crop = cropper(settings)
+        self._cut = cut or self._cropped
 
     def __len__(self) -> int:
         return len(self.samples) * self.settings.per_image
@@ -86,20 +99,24 @@ class PatchDataset(torch.utils.data.Dataset[Any]):
             visit = Visit(0, visit)
         try:
             with seeded(self._state, (self.seed, visit.epoch, visit.number), self.augmentation):
-                return self._patch(visit.number // self.settings.per_image)
+                return self._patch(self.samples[visit.number // self.settings.per_image])
         except Exception as error:
             return failure(error)
 
-    def _patch(self, index: int) -> Sample:
-        sample: Sample = dict(self.samples[index])
+    def _patch(self, source: Any) -> Sample:
+        sample = self._cut(source, self._state)
         types = {key: sample[key].dtype for key in KEYS if key in sample}
-        if self._crop is not None and self.settings.size is not None:
-            sample = pad_to(sample, self.settings.size)
-            self._crop.set_random_state(state=self._state)
-            cropped = self._crop(sample)
-            sample = cropped[0] if isinstance(cropped, list) else cropped
         sample = augmented(sample, self.augmentation)
         return {key: as_type(plain_tensor(value), types.get(key)) for key, value in sample.items()}
+
+    def _cropped(self, source: Any, state: np.random.RandomState) -> Sample:
+        sample: Sample = dict(source)
+        if self._crop is None or self.settings.size is None:
+            return sample
+        self._crop.set_random_state(state=state)
+        cropped = self._crop(pad_to(sample, self.settings.size))
+        patch: Sample = cropped[0] if isinstance(cropped, list) else cropped
+        return patch
 
 
 class WholeDataset(torch.utils.data.Dataset[Any]):

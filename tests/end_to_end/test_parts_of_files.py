@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_whole_road import PLUGINS, REGISTRY, tiny_run
+from test_whole_road import PLUGINS, REGISTRY, tiny_bundle
 
 from im2im_core import Image
 from im2im_core.cli import main
-from im2im_core.demo_images import make_nuclei, write_demo
+from im2im_core.demo_images import make_nuclei
 from im2im_core.formats import image_loader, image_writer
 
 Predict = Callable[..., int]
@@ -27,9 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    write_demo(folder / "data", 4, 1, 0, image_writer(REGISTRY, Path("image.tiff")).write, size=128)
-    return tiny_run(folder / "data" / "train", folder / "run").bundle
+    return tiny_bundle(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,12 @@ def tiny_run(data: Path, run_dir: Path, **more: Any) -> FinishedRun:
     return train(REGISTRY, config, run_dir)
 
 
+def tiny_bundle(folder: Path) -> Path:
+    """A trained bundle for tests of what is done with one."""
+    write_demo(folder / "data", 4, 1, 0, image_writer(REGISTRY, Path("image.tiff")).write, size=128)
+    return tiny_run(folder / "data" / "train", folder / "run").bundle
+
+
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Training and test images in the pair layout."""

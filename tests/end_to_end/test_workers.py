@@ -16,13 +16,13 @@ import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_whole_road import CPU, PLUGINS, REAL, REGISTRY, tiny_run
+from test_whole_road import CPU, PLUGINS, REAL, REGISTRY, tiny_bundle
 
 import im2im_core.distribution as distribution
 from im2im_core import DataError, Image
 from im2im_core.cli.predict import run_prediction
 from im2im_core.cluster import Workers, connected
-from im2im_core.demo_images import make_nuclei, write_demo
+from im2im_core.demo_images import make_nuclei
 from im2im_core.finished import FinishedFiles, put_block
 from im2im_core.formats import image_loader, image_writer
 from im2im_core.prediction_job import OpenedJob, PredictionJob
@@ -36,9 +36,7 @@ SIZE, BLOCK = 512, 96
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    write_demo(folder / "data", 4, 1, 0, image_writer(REGISTRY, Path("image.tiff")).write, size=128)
-    return tiny_run(folder / "data" / "train", folder / "run").bundle
+    return tiny_bundle(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +156,7 @@ def test_only_what_is_missing_or_damaged_is_done_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = PredictionJob(bundles=(bundle,), out=tmp_path / "out", block=(BLOCK,), raw=True, batch=1, execution=CPU)
-    opened = OpenedJob(job, REGISTRY)
+    opened = OpenedJob(job, REGISTRY).load()
     finished = FinishedFiles(job.out, opened.key)
     kept: list[tuple[int, ...]] = []
 

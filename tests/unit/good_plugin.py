@@ -184,16 +184,8 @@ class Fits:
         """Train."""
 
 
-def _dataset(config, *, load, preprocessing, augmentation, spatial_dims, seed, cache_dir=None, fingerprint=""):
-    data = _paired(
-        config,
-        load=load,
-        preprocessing=preprocessing,
-        augmentation=augmentation,
-        spatial_dims=spatial_dims,
-        seed=seed,
-        cache_dir=cache_dir,
-    )
+def _dataset(config, *, seed, **more):
+    data = _paired(config, seed=seed, **more)
     return data
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from im2im_core import ConfigError, OutputError
-from im2im_core.plugin_template import KINDS, LICENSES, new_plugin
+from im2im_core.plugin_template import KINDS, LICENSES, TEMPLATES, new_plugin
 from im2im_core.testing import checks_of
 
 
@@ -64,3 +64,9 @@ def test_what_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists already"):
         written(tmp_path, "mine", "network")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_model_is_that_of_the_example() -> None:
+    """The tutorial explains what the template writes."""
+    example = Path(__file__).resolve().parents[2] / "examples" / "im2im_example" / "src" / "im2im_example" / "model.py"
+    assert (TEMPLATES / "model.py.j2").read_text() == example.read_text()
