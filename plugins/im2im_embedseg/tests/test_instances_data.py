@@ -88,7 +88,8 @@ def assert_same_batches(first: list[dict[str, torch.Tensor]], second: list[dict[
 
 
 def stamps(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
+    """When each shard was finished; one still being written has a name that begins with a dot."""
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("[!.]*.safetensors")}
 
 
 # Objects and crops
