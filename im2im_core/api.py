@@ -17,11 +17,12 @@ from im2im_core.config import resolve
 from im2im_core.errors import DataError
 from im2im_core.formats import image_loader
 from im2im_core.image import Image
+from im2im_core.layers import read_yaml
 from im2im_core.metric_choice import choose_metrics
 from im2im_core.prediction import Predictor
 from im2im_core.processes import shared_run_folder
 from im2im_core.registry import Registry
-from im2im_core.training import FinishedRun, new_run_dir
+from im2im_core.training import FinishedRun, InitialWeights, new_run_dir
 from im2im_core.training import train as run_training
 
 NumpyArray = np.ndarray[Any, Any]
@@ -120,6 +121,8 @@ def train(
     model: str | None = None,
     out: PathOrName = "runs",
     settings: Mapping[str, Any] | None = None,
+    config: PathOrName | None = None,
+    init_from: PathOrName | None = None,
 ) -> FinishedRun:
     """Train on a folder or CSV of images and targets, as `im2im train` does.
 
@@ -129,6 +132,8 @@ def train(
         model: instead of the preset's.
         out: folder in which the run's folder is made.
         settings: by dotted name, as {"trainer.max_epochs": 5}.
+        config: YAML file of settings, as `im2im init` writes it; preset and model lie below and above it.
+        init_from: bundle whose weights the training starts from.
 
     Returns:
         The run: `bundle` is the folder that `load_bundle` takes, `result.metrics` are the validation figures.
@@ -139,9 +144,11 @@ def train(
     registry = Registry.discover()
     flags: dict[str, Any] = {"dataset": {"path": str(data)}, **({"model": {"name": model}} if model else {})}
     assignments = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
-    config = resolve(registry, preset=preset, flags=flags, assignments=assignments)
-    with shared_run_folder(lambda: new_run_dir(Path(out), config)) as run_dir:
-        return run_training(registry, config, run_dir)
+    file = read_yaml(Path(config)) if config else {}
+    run = resolve(registry, preset=preset, file=file, flags=flags, assignments=assignments)
+    start = InitialWeights(find_bundle(Path(init_from))) if init_from else None
+    with shared_run_folder(lambda: new_run_dir(Path(out), run)) as run_dir:
+        return run_training(registry, run, run_dir, init_from=start)
 
 
 def evaluate(

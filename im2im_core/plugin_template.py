@@ -10,13 +10,28 @@ from pathlib import Path
 from im2im_core.errors import ConfigError, OutputError
 from im2im_core.files import write_beside
 
-KINDS = ("model", "network", "loss", "transform", "postprocessor", "metric", "reader")
+KINDS = (
+    "model", "network", "loss", "preset", "transform", "postprocessor", "metric", "reader", "writer", "dataset",
+    "discriminator", "trainer",
+)  # fmt: skip
 LICENSES = ("MIT", "BSD-3-Clause", "none")
 TEMPLATES = Path(__file__).parent / "templates" / "plugin"
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-# A model is trained with a network and a loss of its own.
-_WITH_IT = {"model": ("network", "loss")}
-_MODULES = {"modules": ("network", "loss"), "model": ("model",), "arrays": ("transform", "postprocessor", "metric")}
+# A model is trained with a network and a loss of its own, a preset is of a model, and what was written is to be read.
+_WITH_IT = {"model": ("network", "loss"), "preset": ("model", "network", "loss"), "writer": ("reader",)}
+_MODULES = {
+    "modules": ("network", "loss"),
+    "model": ("model",),
+    "arrays": ("transform", "postprocessor", "metric"),
+    "reader": ("reader",),
+    "writer": ("writer",),
+    "pairs": ("dataset",),
+    "dataset": ("dataset",),
+    "judge": ("discriminator",),
+    "trainer": ("trainer",),
+}
+_WITH_SETTINGS = {"network", "loss", "transform", "postprocessor", "dataset", "discriminator", "trainer"}
+_WITH_TORCH = {"network", "loss", "model", "dataset", "discriminator", "trainer"}
 
 
 def new_plugin(name: str, kinds: tuple[str, ...], folder: Path, *, license_name: str, author: str) -> Path:
@@ -54,6 +69,12 @@ def new_plugin(name: str, kinds: tuple[str, ...], folder: Path, *, license_name:
     return package
 
 
+def _imports(names: list[str]) -> str:
+    """On one line, or one for each name where that is too long."""
+    line = f"from im2im_core import {', '.join(names)}"
+    return line if len(line) <= 120 else "\n".join(["from im2im_core import (", *(f"    {n}," for n in names), ")"])
+
+
 def _files(name: str, kinds: tuple[str, ...], license_name: str, author: str) -> dict[str, str]:
     """Path inside the package -> text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -66,9 +87,10 @@ def _files(name: str, kinds: tuple[str, ...], license_name: str, author: str) ->
         "package": package,
         "distribution": f"im2im-{name}",
         "kinds": kinds,
-        "classes": sorted(kind.capitalize() for kind in kinds),
-        "settings": bool({"network", "loss", "transform", "postprocessor"} & set(kinds)),
-        "torch": bool({"network", "loss", "model"} & set(kinds)),
+        "imports": _imports(["ComponentConfig", *sorted(kind.capitalize() for kind in kinds), "hookimpl"]),
+        "settings": bool(_WITH_SETTINGS & set(kinds)),
+        "torch": bool(_WITH_TORCH & set(kinds)),
+        "lightning": bool({"dataset", "trainer"} & set(kinds)),
         "license": license_name,
         "author": author,
         "year": datetime.now(tz=UTC).year,
@@ -99,8 +121,6 @@ def _files(name: str, kinds: tuple[str, ...], license_name: str, author: str) ->
     for module, needed_by in _MODULES.items():
         if set(needed_by) & set(kinds):
             files[f"src/{package}/{module}.py"] = render(f"{module}.py")
-    if "reader" in kinds:
-        files[f"src/{package}/reader.py"] = render("reader.py")
     if license_name != "none":
         files["LICENSE"] = render(f"LICENSE-{license_name}")
     return files

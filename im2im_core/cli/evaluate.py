@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from im2im_core.cli.completion import names_of
+
 if TYPE_CHECKING:
     from im2im_core.config import Choice
     from im2im_core.evaluation import Evaluation
@@ -28,7 +30,12 @@ def evaluate(
     targets: Annotated[str, typer.Argument(help="Folder or CSV of targets, in any of the training layouts.")],
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Metric, may be repeated; chosen by the data when left out.", show_default=False),
+        typer.Option(
+            "--metric",
+            help="Metric, may be repeated; chosen by the data when left out.",
+            show_default=False,
+            autocompletion=names_of("metric"),
+        ),
     ] = None,
     sets: Annotated[
         list[str] | None,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from im2im_core.cli.completion import kinds
+
 if TYPE_CHECKING:
     from im2im_core.registry import Registry
 
@@ -15,7 +17,11 @@ BORROWED_KINDS = ("optimizer", "scheduler")
 def list_components(
     kind: Annotated[
         str | None,
-        typer.Argument(help="readers, models, networks, losses, presets, ...; all when left out.", show_default=False),
+        typer.Argument(
+            help="readers, models, networks, losses, presets, ...; all when left out.",
+            show_default=False,
+            autocompletion=kinds,
+        ),
     ] = None,
 ) -> None:
     """List what the installed plug-ins bring."""
@@ -26,14 +32,14 @@ def list_components(
     from im2im_core.registry import Registry
 
     registry = Registry.discover()
-    kinds = [*KINDS, *BORROWED_KINDS] if kind is None else [kind_of(kind)]
+    chosen = [*KINDS, *BORROWED_KINDS] if kind is None else [kind_of(kind)]
     terminal = console()
-    for each in kinds:
+    for each in chosen:
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, style="bold")
         table.add_column()
         table.add_column(no_wrap=True, style="dim")
-        for name, summary, provider in _rows(registry, each, everything=kind is not None):
+        for name, summary, provider in component_rows(registry, each, everything=kind is not None):
             table.add_row(f"  {name}", summary, provider)
         terminal.print(plural(each), style="underline")
         terminal.print(table if table.row_count else "  none installed")
@@ -65,7 +71,8 @@ def plural(kind: str) -> str:
     return f"{kind}es" if kind.endswith("s") else f"{kind}s"
 
 
-def _rows(registry: Registry, kind: str, *, everything: bool) -> list[tuple[str, str, str]]:
+def component_rows(registry: Registry, kind: str, *, everything: bool) -> list[tuple[str, str, str]]:
+    """Name, summary and provider of each component of a kind; of MONAI's transforms only with `everything`."""
     from im2im_core.borrowed import borrowed_names
 
     entries = registry.components(kind)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from im2im_core.cli.completion import template_kinds
+
 app = typer.Typer(help="Start something of your own.", no_args_is_help=True)
 
 
@@ -22,9 +24,11 @@ def plugin(
         list[str] | None,
         typer.Option(
             "--kind",
-            help="What it brings: model (with a network and a loss), network, loss, transform, postprocessor, metric, "
-            "reader. May be repeated.  [default: model]",
+            help="What it brings: model (with a network and a loss), network, loss, preset (with a model), transform, "
+            "postprocessor, metric, reader, writer (with a reader), dataset, discriminator, trainer. May be repeated.  "
+            "[default: model]",
             show_default=False,
+            autocompletion=template_kinds,
         ),
     ] = None,
     license_name: Annotated[str, typer.Option("--license", help="MIT, BSD-3-Clause or none.")] = "MIT",

@@ -7,19 +7,45 @@ from typing import Annotated
 
 import typer
 
-Model = Annotated[str | None, typer.Option("--model", help="Model, see im2im list models.", show_default=False)]
+from im2im_core.cli.completion import names_of
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="Model, see im2im list models.", show_default=False, autocompletion=names_of("model")),
+]
 Data = Annotated[str | None, typer.Option("--data", help="Folder or CSV of training images.", show_default=False)]
-Loss = Annotated[str | None, typer.Option("--loss", help="Loss instead of the model's own.", show_default=False)]
+Loss = Annotated[
+    str | None,
+    typer.Option(
+        "--loss", help="Loss instead of the model's own.", show_default=False, autocompletion=names_of("loss")
+    ),
+]
 Network = Annotated[
-    str | None, typer.Option("--network", help="Network instead of the model's own.", show_default=False)
+    str | None,
+    typer.Option(
+        "--network",
+        help="Network instead of the model's own.",
+        show_default=False,
+        autocompletion=names_of("network"),
+    ),
 ]
 Discriminator = Annotated[
     str | None,
-    typer.Option("--discriminator", help="Discriminator instead of the model's own.", show_default=False),
+    typer.Option(
+        "--discriminator",
+        help="Discriminator instead of the model's own.",
+        show_default=False,
+        autocompletion=names_of("discriminator"),
+    ),
 ]
 PresetName = Annotated[
     str | None,
-    typer.Option("--preset", help="Settings for a kind of data, see im2im list presets.", show_default=False),
+    typer.Option(
+        "--preset",
+        help="Settings for a kind of data, see im2im list presets.",
+        show_default=False,
+        autocompletion=names_of("preset"),
+    ),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="YAML file of settings, see im2im init.", show_default=False)

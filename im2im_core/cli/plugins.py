@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from im2im_core.cli.completion import plugin_names
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,7 +23,12 @@ def plugins(context: typer.Context) -> None:
 
 @app.command()
 def check(
-    plugin: Annotated[str, typer.Argument(help="Name of an installed plug-in, or module of one: my_plugin.plugin.")],
+    plugin: Annotated[
+        str,
+        typer.Argument(
+            help="Name of an installed plug-in, or module of one: my_plugin.plugin.", autocompletion=plugin_names
+        ),
+    ],
     only: Annotated[
         str, typer.Option("--only", help="Checks with this in their names, such as 'loss-dice'.", show_default=False)
     ] = "",
@@ -76,7 +83,9 @@ def install(
 
 @app.command()
 def uninstall(
-    plugin: Annotated[str, typer.Argument(help="A plug-in as listed, or its distribution.")],
+    plugin: Annotated[
+        str, typer.Argument(help="A plug-in as listed, or its distribution.", autocompletion=plugin_names)
+    ],
 ) -> None:
     """Uninstall the distribution of a plug-in with pip."""
     from im2im_core.errors import ComponentError

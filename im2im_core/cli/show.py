@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
+from im2im_core.cli.completion import kinds, names_of_typed_kind
+
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
@@ -16,8 +18,13 @@ if TYPE_CHECKING:
 
 
 def show(
-    what: Annotated[str, typer.Argument(help="A kind such as model or loss; or a bundle.")],
-    name: Annotated[str | None, typer.Argument(help="Name of a component of that kind.", show_default=False)] = None,
+    what: Annotated[str, typer.Argument(help="A kind such as model or loss; or a bundle.", autocompletion=kinds)],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Name of a component of that kind.", show_default=False, autocompletion=names_of_typed_kind
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option("--for", help="With 'reader': which readers open this file, and why others do not."),

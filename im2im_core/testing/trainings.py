@@ -137,7 +137,8 @@ def _first_batches(subject: Subject, dims: int, seed: int) -> list[dict[str, Any
     with tempfile.TemporaryDirectory() as name:
         task = component.tasks[0] if component.tasks else "instance-segmentation"
         folder = write_pairs(Path(name, "data"), task, dims, size=TRAINING_SIZE[dims])
-        config = component.config(path=str(folder), patch_size=PATCH[dims], batch_size=2)
+        usual = {"path": str(folder), "patch_size": PATCH[dims], "batch_size": 2}
+        config = component.config(**{key: value for key, value in usual.items() if key in component.config.model_fields})
         component.inspect(config, load)
         data = replace(subject, settings=config.model_dump()).build(
             load=load,
