@@ -6,12 +6,12 @@ STAMP = $(VENV)/.installed
 MANIFESTS = pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt requirements-dev.txt
 SOURCES = im2im_core $(filter-out %.egg-info,$(wildcard plugins/*/src/*))
 
-.PHONY: demo test lint lint-types pytest pytest-bioio bench env clean
+.PHONY: demo test lint lint-types docs pytest pytest-bioio bench env clean
 
 demo: env
 	$(BIN)/im2im demo
 
-test: lint pytest pytest-bioio
+test: lint docs pytest pytest-bioio
 
 lint: env
 	$(BIN)/ruff check .
@@ -21,6 +21,11 @@ lint: env
 
 lint-types: env
 	$(BIN)/mypy $(SOURCES)
+
+# Pages in site/: the reference written anew, then everything built; whatever is amiss is an error.
+docs: env
+	$(BIN)/python docs/generate_reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 pytest: env
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

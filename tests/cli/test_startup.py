@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from im2im_core.plugin_template import KINDS, new_plugin
 from im2im_core.registry import Registry
 
 HEAVY = {
@@ -35,7 +37,7 @@ print("\\n" + json.dumps([code, before, sorted(sys.modules)]))
 """
 
 
-def run(*arguments: str, folder: Path | None = None) -> tuple[int, set[str], set[str], str]:
+def run(*arguments: str, folder: Path | None = None, path: Sequence[Path] = ()) -> tuple[int, set[str], set[str], str]:
     """Exit code, modules before and after the command, and its output, of a fresh process."""
     result = subprocess.run(
         [sys.executable, "-c", CODE, *arguments],
@@ -43,7 +45,7 @@ def run(*arguments: str, folder: Path | None = None) -> tuple[int, set[str], set
         text=True,
         check=False,
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, path))},
     )
     output, _, last = result.stdout.rstrip("\n").rpartition("\n")
     code, before, after = json.loads(last)
@@ -110,3 +112,22 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import sys, im2im_core; print(sorted({'torch', 'pydantic', 'pluggy', 'numpy'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_twenty_plugins_more_load_no_torch_either(tmp_path: Path) -> None:
+    """Whole ones, each with a component of every kind, as `im2im new plugin` writes them."""
+    names = [f"many-{letter}" for letter in "abcdefghijklmnopqrst"]
+    sources = []
+    for name in names:
+        package = new_plugin(name, KINDS, tmp_path, license_name="MIT", author="A. Author")
+        sources.append(package / "src")
+        metadata = tmp_path / "site" / f"im2im_{name.replace('-', '_')}-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: im2im-{name}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[im2im]\n{name} = im2im_{name.replace('-', '_')}.plugin\n")
+    for command in (["list"], ["plugins"], ["show", "loss", names[0]]):
+        code, _, after, output = run(*command, path=[tmp_path / "site", *sources])
+        assert code == 0, output
+        assert not HEAVY & after
+        assert all(name in output for name in names) or command[0] == "show"
+        assert "broken" not in output
