@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from im2im_core import build, interfaces
-from im2im_core.components import KINDS, Component, ComponentConfig
+from im2im_core.components import KINDS, Component, ComponentConfig, Reader
 from im2im_core.config import Choice
 from im2im_core.formats import image_loader, image_writer
 from im2im_core.hookspecs import HookSpecs
@@ -230,7 +230,7 @@ def test_signatures_that_change_are_noticed() -> None:
     """The texts are made of the code, not of the pages."""
 
     @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-    class Changed(KINDS["reader"]):  # type: ignore[name-defined,misc]
+    class Changed(Reader):
         tries: int = 3
 
     assert declaration_text(Changed).splitlines()[-2:] == ["    tries: int = 3,", ")"]
