@@ -58,7 +58,10 @@ class Writer(Component):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dataset(Component):
-    """`factory(config, *, load, preprocessing, augmentation, spatial_dims, seed, cache_dir) -> LightningDataModule`.
+    """`factory(config, *, load, preprocessing, augmentation, spatial_dims, seed, ...) -> LightningDataModule`.
+
+    The factory may also name `cache_dir`, a folder of the run, `fingerprint`, a text that changes with the settings of
+    reader and preprocessing, and `task`, what the model is trained for.
 
     Attributes:
         tasks: tasks it can serve; empty means all.
@@ -93,6 +96,8 @@ class Transform(Component):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network(Component):
     """`factory(config, *, spatial_dims, in_channels, out_channels) -> nn.Module`.
+
+    The factory may also name `model`, the settings of the model that it is built for.
 
     Attributes:
         spatial_dims: 2, 3 or both.
@@ -157,6 +162,8 @@ class Model(Component):
 class Loss(Component):
     """`factory(config, *, spatial_dims) -> nn.Module` mapping (prediction, target, costmap=None) to a scalar.
 
+    The factory may also name `model`, the settings of the model that is trained.
+
     A module with a method `set_epoch(epoch)` is told the number of each epoch before it begins.
 
     Attributes:
@@ -181,7 +188,9 @@ class Trainer(Component):
 class Postprocessor(Component):
     """`factory(config, *, spatial_dims) -> callable` from a prediction array (K, [Z], Y, X) to a result array.
 
-    The factory may also name `pixel_size` (micrometre per axis letter, of the image at hand; empty when unknown).
+    The factory may also name `pixel_size` (micrometre per axis letter, of the image at hand; empty when unknown) and
+    `model`, the settings of the model whose prediction it is.
+
     A callable that finds objects may have a method `objects(prediction) -> (labels, scores)`, with a score for each
     label from 1 on, which goes into the table of objects.
 

@@ -47,7 +47,7 @@ def image_loader(registry: Registry, reader: Choice | None = None, *, scene: int
         if reader is not None:
             return [(reader.name, partial(_build, reader.component, reader.config, scene))]
         found = [entry.component for entry in by_suffix(registry, "reader", path)]
-        return [(component.name, partial(_build, component, component.config(), scene)) for component in found]
+        return [(component.name, partial(_build, component, None, scene)) for component in found]
 
     def load(path: Path) -> Image:
         if not path.exists():
@@ -75,6 +75,7 @@ def image_loader(registry: Registry, reader: Choice | None = None, *, scene: int
 
 
 def _build(component: Any, config: Any, scene: int | str | None) -> ReadImage:
+    config = component.config() if config is None else config
     if scene is not None:
         if "scene" not in component.config.model_fields:
             raise DataError(f"reader '{component.name}' knows no scenes", "leave --scene out")

@@ -195,7 +195,7 @@ def _of_a_model(subject: Subject, dims: int) -> tuple[Any, NumpyArray] | None:
 
     for entry in subject.registry.components("model"):
         model: Any = entry.component
-        steps = [step.get("name") for step in model.defaults.get("postprocessing", [])]
+        steps = [s if isinstance(s, str) else s.get("name") for s in model.defaults.get("postprocessing", [])]
         if steps != [subject.component.name] or dims not in model.spatial_dims:
             continue
         flags = {"model": {"name": entry.qualified}, "dataset": {"path": "x", "spatial_dims": dims}}

@@ -18,7 +18,7 @@ from im2im_core.components import Component
 from im2im_core.config import resolve
 from im2im_core.image import Image
 from im2im_core.prediction import Predictor
-from im2im_core.testing.checks import Subject, require
+from im2im_core.testing.checks import NotChecked, Subject, require
 from im2im_core.testing.toy_data import PIXELS, disc_image, load, with_toy_reader, write_pairs
 from im2im_core.training import train
 
@@ -134,6 +134,9 @@ def _flags(subject: Subject, data: Path, dims: int) -> dict[str, Any]:
 
 def _first_batches(subject: Subject, dims: int, seed: int) -> list[dict[str, Any]]:
     component = subject.component
+    lacking = [name for name in ("path", "patch_size", "batch_size") if name not in component.config.model_fields]
+    if lacking:
+        raise NotChecked(f"without a setting '{lacking[0]}' it cannot be given images to make batches of")
     with tempfile.TemporaryDirectory() as name:
         task = component.tasks[0] if component.tasks else "instance-segmentation"
         folder = write_pairs(Path(name, "data"), task, dims, size=TRAINING_SIZE[dims])

@@ -174,6 +174,20 @@ def test_what_cannot_be_built_is_not_checked(write: Write) -> None:
         check()
 
 
+def test_a_data_set_that_takes_no_folder_is_not_asked_for_batches(write: Write) -> None:
+    module = write('summary="a data set", config=PairedConfig', 'summary="a data set", config=Settings')
+    for name in ("dataset-toy-batches", "dataset-toy-seed"):
+        (check,) = [check for check in checks_of(module) if check.name == name]
+        with pytest.raises(NotChecked, match="without a setting 'path'"):
+            check()
+
+
+def test_a_model_may_name_its_post_processor_in_short(write: Write) -> None:
+    module = write('"preprocessing": []}', '"preprocessing": [], "postprocessing": ["toy"]}')
+    (check,) = [check for check in checks_of(module) if check.name == "postprocessor-toy-result"]
+    check()
+
+
 def test_settings_can_be_given(write: Write) -> None:
     module = write("gain: float = Field(default=1.0,", "gain: float = Field(")
     names = [check.name for check in checks_of(module)]

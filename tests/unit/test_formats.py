@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,16 @@ def test_all_readers_and_their_reasons_are_named(path: Path) -> None:
     assert "one: header is cut" in caught.value.message
     assert "two: ValueError: unforeseen" in caught.value.message
     assert caught.value.hint == "copy it again"
+
+
+def test_a_reader_that_needs_a_setting_does_not_stop_the_others(path: Path) -> None:
+    class Settings(ComponentConfig):
+        axes: str
+
+    needy = replace(reader("needy", ".tiff", priority=1), config=Settings)
+    assert image_loader(registry(needy, reader("good", ".tiff")))(path).axes == "YX"
+    with pytest.raises(DataError, match="needy: ValidationError"):
+        image_loader(registry(needy))(path)
 
 
 def test_no_reader_for_the_suffix(path: Path) -> None:
