@@ -134,14 +134,15 @@ def _flags(subject: Subject, data: Path, dims: int) -> dict[str, Any]:
 
 def _first_batches(subject: Subject, dims: int, seed: int) -> list[dict[str, Any]]:
     component = subject.component
-    lacking = [name for name in ("path", "patch_size", "batch_size") if name not in component.config.model_fields]
-    if lacking:
-        raise NotChecked(f"without a setting '{lacking[0]}' it cannot be given images to make batches of")
+    if "path" not in component.config.model_fields:
+        raise NotChecked("without a setting 'path' it cannot be given images to make batches of")
     with tempfile.TemporaryDirectory() as name:
         task = component.tasks[0] if component.tasks else "instance-segmentation"
         folder = write_pairs(Path(name, "data"), task, dims, size=TRAINING_SIZE[dims])
         usual = {"path": str(folder), "patch_size": PATCH[dims], "batch_size": 2}
-        config = component.config(**{key: value for key, value in usual.items() if key in component.config.model_fields})
+        config = component.config(
+            **{key: value for key, value in usual.items() if key in component.config.model_fields}
+        )
         component.inspect(config, load)
         data = replace(subject, settings=config.model_dump()).build(
             load=load,
