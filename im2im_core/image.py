@@ -30,7 +30,8 @@ class Image:
     """A microscopy image, lazy wherever its reader could make it so.
 
     Attributes:
-        data: numpy, or a dask (or any other sliceable) array of which only the regions that are asked for are decoded.
+        data: numpy, or a dask array of which only the regions that are asked for are decoded. Of any other sliceable
+            array the same is true until its axes are put in order: then it is decoded whole.
         axes: one letter per dimension of `data`, from T, C, Z, Y, X, each at most once. RGB is a C axis.
         pixel_size: micrometre per pixel for those spatial axes where it is known.
         channel_names: one name per channel, or empty when unknown.
