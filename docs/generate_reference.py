@@ -14,7 +14,7 @@ import typer
 import yaml
 
 from im2im_core.cli import app
-from im2im_core.cli.list import plural
+from im2im_core.cli.names import plural
 from im2im_core.cli.show import default_text, plain, type_name
 from im2im_core.components import KINDS, Component
 from im2im_core.registry import Registered, Registry

@@ -20,7 +20,7 @@ def names_of(kind: str) -> Callable[[str], Offers]:
 
 def kinds(incomplete: str) -> Offers:
     """Offers the kinds, in the plural as `im2im list` prints them."""
-    from im2im_core.cli.list import BORROWED_KINDS, plural
+    from im2im_core.cli.names import BORROWED_KINDS, plural
     from im2im_core.components import KINDS
 
     return [(plural(kind), "") for kind in (*KINDS, *BORROWED_KINDS) if plural(kind).startswith(incomplete)]
@@ -28,7 +28,7 @@ def kinds(incomplete: str) -> Offers:
 
 def names_of_typed_kind(ctx: typer.Context, incomplete: str) -> Offers:
     """Offers the components of the kind that was typed before, as in `im2im show loss`."""
-    from im2im_core.cli.list import kind_of
+    from im2im_core.cli.names import kind_of
     from im2im_core.errors import ComponentError
 
     try:
@@ -52,7 +52,7 @@ def template_kinds(incomplete: str) -> Offers:
 
 
 def _matching(kind: str, incomplete: str) -> Offers:
-    from im2im_core.cli.list import component_rows
+    from im2im_core.cli.names import component_rows
     from im2im_core.registry import Registry
 
     rows = component_rows(Registry.discover(), kind, everything=True)

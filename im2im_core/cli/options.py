@@ -3,50 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from im2im_core.cli.completion import names_of
 
-Model = Annotated[
-    str | None,
-    typer.Option("--model", help="Model, see im2im list models.", show_default=False, autocompletion=names_of("model")),
-]
+
+def _component(kind: str, meaning: str) -> Any:
+    """The option that chooses a component of a kind, whose names a shell completes."""
+    return typer.Option(f"--{kind}", help=meaning, show_default=False, autocompletion=names_of(kind))
+
+
+Model = Annotated[str | None, _component("model", "Model, see im2im list models.")]
+Network = Annotated[str | None, _component("network", "Network instead of the model's own.")]
+Discriminator = Annotated[str | None, _component("discriminator", "Discriminator instead of the model's own.")]
+Loss = Annotated[str | None, _component("loss", "Loss instead of the model's own.")]
+PresetName = Annotated[str | None, _component("preset", "Settings for a kind of data, see im2im list presets.")]
 Data = Annotated[str | None, typer.Option("--data", help="Folder or CSV of training images.", show_default=False)]
-Loss = Annotated[
-    str | None,
-    typer.Option(
-        "--loss", help="Loss instead of the model's own.", show_default=False, autocompletion=names_of("loss")
-    ),
-]
-Network = Annotated[
-    str | None,
-    typer.Option(
-        "--network",
-        help="Network instead of the model's own.",
-        show_default=False,
-        autocompletion=names_of("network"),
-    ),
-]
-Discriminator = Annotated[
-    str | None,
-    typer.Option(
-        "--discriminator",
-        help="Discriminator instead of the model's own.",
-        show_default=False,
-        autocompletion=names_of("discriminator"),
-    ),
-]
-PresetName = Annotated[
-    str | None,
-    typer.Option(
-        "--preset",
-        help="Settings for a kind of data, see im2im list presets.",
-        show_default=False,
-        autocompletion=names_of("preset"),
-    ),
-]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="YAML file of settings, see im2im init.", show_default=False)
 ]

@@ -116,7 +116,7 @@ def show_plugins() -> None:
     from rich.text import Text
 
     from im2im_core.cli.console import console
-    from im2im_core.cli.list import plural
+    from im2im_core.cli.names import plural
     from im2im_core.components import KINDS
     from im2im_core.registry import Registry
 

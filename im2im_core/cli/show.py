@@ -35,7 +35,7 @@ def show(
 
     registry = Registry.discover()
     if file is not None:
-        from im2im_core.cli.list import kind_of
+        from im2im_core.cli.names import kind_of
 
         if name is not None or kind_of(what) != "reader":
             raise typer.BadParameter("only goes with 'reader' alone: im2im show reader --for FILE", param_hint="--for")
@@ -44,7 +44,7 @@ def show(
     if name is None:
         _show_bundle(Path(what))
         return
-    from im2im_core.cli.list import kind_of
+    from im2im_core.cli.names import kind_of
     from im2im_core.config import find_component
 
     found = find_component(registry, kind_of(what), name)

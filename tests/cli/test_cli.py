@@ -14,7 +14,7 @@ import yaml
 
 from im2im_core.borrowed import borrowed_names
 from im2im_core.cli import main
-from im2im_core.cli.list import plural
+from im2im_core.cli.names import plural
 from im2im_core.components import KINDS
 from im2im_core.registry import Registry
 
