@@ -10,7 +10,7 @@ import pytest
 
 from im2im_core import ComponentError
 from im2im_core.cli import main
-from im2im_core.testing import NotChecked, checks_of, modules
+from im2im_core.testing import CheckFailed, NotChecked, checks_of, modules
 
 GOOD = (Path(__file__).parent / "good_plugin.py").read_text()
 Write = Callable[..., str]
@@ -180,6 +180,22 @@ def test_a_data_set_that_takes_no_folder_is_not_asked_for_batches(write: Write) 
         (check,) = [check for check in checks_of(module) if check.name == name]
         with pytest.raises(NotChecked, match="without a setting 'path'"):
             check()
+
+
+def test_a_data_set_may_be_of_one_dimensionality(write: Write) -> None:
+    refusing = 'from im2im_core import DataError\n    if more["spatial_dims"] == 3:\n        raise DataError("2D only")\n'
+    module = write("data = _paired(config", f"{refusing}    data = _paired(config")
+    for check in checks_of(module):
+        if check.name.startswith("dataset-toy-"):
+            check()
+
+
+def test_a_data_set_that_takes_nothing_fails(write: Write) -> None:
+    refusing = 'from im2im_core import DataError\n    raise DataError("no data at all")\n'
+    module = write("data = _paired(config", f"{refusing}    data = _paired(config")
+    (check,) = [check for check in checks_of(module) if check.name == "dataset-toy-batches"]
+    with pytest.raises(CheckFailed, match="no data at all"):
+        check()
 
 
 def test_a_model_may_name_its_post_processor_in_short(write: Write) -> None:
