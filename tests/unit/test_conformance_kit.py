@@ -183,7 +183,7 @@ def test_a_data_set_that_takes_no_folder_is_not_asked_for_batches(write: Write) 
 
 
 def test_a_data_set_may_be_of_one_dimensionality(write: Write) -> None:
-    refusing = 'from im2im_core import DataError\n    if more["spatial_dims"] == 3:\n        raise DataError("2D only")\n'
+    refusing = 'from im2im_core import DataError\n    if more["spatial_dims"] == 3:\n        raise DataError("flat")\n'
     module = write("data = _paired(config", f"{refusing}    data = _paired(config")
     for check in checks_of(module):
         if check.name.startswith("dataset-toy-"):
