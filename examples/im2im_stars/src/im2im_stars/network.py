@@ -45,4 +45,5 @@ class StarUNet(nn.Module):
         # The border is continued rather than set to zero, which would look like background with a sharp edge.
         image = F.pad(image, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
         predicted = self.head(F.relu(self.net(self.fold(image))))
-        return F.interpolate(predicted, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+        enlarged = F.interpolate(predicted, scale_factor=2, mode="bilinear", align_corners=False)
+        return enlarged[..., :height, :width]

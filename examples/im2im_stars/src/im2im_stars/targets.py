@@ -32,33 +32,25 @@ def star_targets(labels: Tensor, rays: int) -> tuple[Tensor, Tensor]:
     Returns:
         Probability (B, 1, Y, X), 0 to 1, and distances (B, rays, Y, X) in pixels, float32, both 0 in the background.
     """
-    batch, _, height, width = labels.shape
-    row = width + 2
-    flat = F.pad(labels[:, 0].round().long(), (1, 1, 1, 1), value=_OUTSIDE).flatten()
+    padded = F.pad(labels[:, 0].round().long(), (1, 1, 1, 1), value=_OUTSIDE)
+    row, flat = padded.shape[-1], padded.flatten()
     pixel = (flat > 0).nonzero()[:, 0]
-    lengths = torch.ones(len(pixel) * rays, device=flat.device)
+    distance = torch.zeros(rays, len(flat), device=flat.device)
+    for length, (y, x) in zip(distance, directions(rays), strict=True):
+        on_the_way = pixel
+        for step in count(1):
+            length[on_the_way] = step - 0.5
+            there = flat[on_the_way + round(step * y) * row + round(step * x)]
+            on_the_way = on_the_way[there == flat[on_the_way]]
+            if not len(on_the_way):
+                break
 
-    # Those rays that are still on their way, as one list for all pixels: ray, start, and label of the start.
-    which = torch.arange(len(lengths), device=flat.device)
-    ray, start = which % rays, pixel.repeat_interleave(rays)
-    label = flat[start]
-    steps = torch.tensor(directions(rays), device=flat.device, dtype=torch.float32)
-    for step in count(1):
-        y, x = (step * steps).round().long().unbind(1)
-        on = (flat[start + (y * row + x)[ray]] == label).nonzero()[:, 0]
-        if not len(on):
-            break
-        which, ray, start, label = which[on], ray[on], start[on], label[on]
-        lengths[which] += 1
-    distance = lengths.view(-1, rays) - 0.5
-
-    nearest = distance.amin(1)
-    image = pixel // ((height + 2) * row)
-    _, owner = torch.stack([image, flat[pixel]]).unique(dim=1, return_inverse=True)
+    nearest = distance[:, pixel].amin(0)
+    # Equal labels in two images of the batch are two objects.
+    image = pixel // padded.stride(0)
+    _, owner = (image * (flat.max() + 1) + flat[pixel]).unique(return_inverse=True)
     largest = torch.zeros_like(nearest).scatter_reduce(0, owner, nearest, "amax")
-    values = torch.cat([(nearest / largest[owner])[:, None], distance], dim=1)
-
-    result = values.new_zeros(len(flat), 1 + rays)
-    result[pixel] = values
-    result = result.view(batch, height + 2, row, 1 + rays)[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
-    return result[:, :1], result[:, 1:]
+    probability = torch.zeros(len(flat), device=flat.device)
+    probability[pixel] = nearest / largest[owner]
+    whole = torch.cat([probability[None], distance]).view(1 + rays, *padded.shape)
+    return whole[:1, :, 1:-1, 1:-1].transpose(0, 1), whole[1:, :, 1:-1, 1:-1].transpose(0, 1)
