@@ -43,7 +43,7 @@ def test_overlap_of_circles() -> None:
 
 def test_overlap_of_stars_is_that_of_their_pixels() -> None:
     rng = np.random.default_rng(0)
-    center, distance = rng.uniform(80, 120, (20, 2)), rng.uniform(20, 60, (20, 32))
+    center, distance = rng.uniform(80, 120, (20, 2)), rng.uniform(30, 50, (20, 32))
     masks = [polygon2mask((200, 200), corner) for corner in corners(center, distance)]
     for index in (0, 7):
         expected = [(masks[index] & mask).sum() / (masks[index] | mask).sum() for mask in masks]
@@ -58,7 +58,7 @@ def test_of_two_that_overlap_the_better_is_kept_and_of_two_apart_both() -> None:
 
 @pytest.mark.parametrize("spacing", [1, 2, 3])
 def test_a_perfect_prediction_gives_the_labels(spacing: int) -> None:
-    _, labels = make_nuclei(np.random.default_rng(3), (160, 150))
+    _, labels = make_nuclei(np.random.default_rng(3), (160, 150), density=12)
     found, scores = StarNms(StarNmsConfig(spacing=spacing)).objects(perfect(labels))
     assert labels.max() > 5
     assert found.dtype == np.int32 and sorted(np.unique(found)) == list(range(labels.max() + 1))
