@@ -24,7 +24,7 @@ class StarUNetConfig(ComponentConfig):
     """U-Net at half the size of the image."""
 
     channels: tuple[int, ...] = Field(
-        default=(32, 32, 64, 128, 128),
+        default=(16, 32, 64, 128, 128),
         min_length=2,
         description="Channels per level; the first works at half the size, and each further one halves it again.",
     )
@@ -105,6 +105,6 @@ STARS_2D: Mapping[str, Any] = {
         {"name": "RandShiftIntensityd", "keys": ["image"], "offsets": 0.1, "prob": 0.5},
         {"name": "RandGaussianNoised", "keys": ["image"], "std": 0.05, "prob": 0.2},
     ],
-    "trainer": {**DEFAULTS["trainer"], "max_epochs": 8, "check_val_every_n_epoch": 2},
+    "trainer": {**DEFAULTS["trainer"], "max_epochs": 6, "check_val_every_n_epoch": 2},
     "postprocessing": [{"name": "star-nms", "min_object_size": 15}],
 }

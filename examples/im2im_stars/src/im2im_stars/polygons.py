@@ -23,7 +23,7 @@ def directions(rays: int) -> list[tuple[float, float]]:
 
 
 def areas(distance: Floats) -> Floats:
-    """Areas (N,) in square pixels of polygons with these distances (N, rays): triangles between one ray and the next."""
+    """Areas (N,) in square pixels of polygons with distances (N, rays): triangles between one ray and the next."""
     sine = np.sin(2 * np.pi / distance.shape[1])
     result: Floats = 0.5 * sine * (distance * np.roll(distance, -1, axis=1)).sum(1)
     return result

@@ -38,7 +38,9 @@ class StarNms:
         if prediction.ndim != 3 or len(prediction) < 4:
             raise DataError(f"star-nms needs a logit and distances (1 + rays, Y, X), not '{prediction.shape}'")
         if not np.isfinite(prediction).all():
-            raise DataError("NaN or infinity in the prediction", "train the model that made it with a lower learning rate")
+            raise DataError(
+                "NaN or infinity in the prediction", "train the model that made it with a lower learning rate"
+            )
         score = expit(prediction[0].astype(np.float64))
         y, x = self._proposing(score)
         distance = np.maximum(prediction[1:, y, x].T, 0)

@@ -37,13 +37,15 @@ def star_targets(labels: Tensor, rays: int) -> tuple[Tensor, Tensor]:
     pixel = (flat > 0).nonzero()[:, 0]
     distance = torch.zeros(rays, len(flat), device=flat.device)
     for length, (y, x) in zip(distance, directions(rays), strict=True):
-        on_the_way = pixel
+        start, label = pixel, flat[pixel]
         for step in count(1):
-            length[on_the_way] = step - 0.5
-            there = flat[on_the_way + round(step * y) * row + round(step * x)]
-            on_the_way = on_the_way[there == flat[on_the_way]]
-            if not len(on_the_way):
+            length[start] = step - 0.5
+            there = flat.index_select(0, start + (round(step * y) * row + round(step * x)))
+            # Rays that have left their object are left out of all further steps.
+            inside = (there == label).nonzero()[:, 0]
+            if not len(inside):
                 break
+            start, label = start.index_select(0, inside), label.index_select(0, inside)
 
     nearest = distance[:, pixel].amin(0)
     # Equal labels in two images of the batch are two objects.
