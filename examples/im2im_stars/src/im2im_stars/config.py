@@ -105,6 +105,6 @@ STARS_2D: Mapping[str, Any] = {
         {"name": "RandShiftIntensityd", "keys": ["image"], "offsets": 0.1, "prob": 0.5},
         {"name": "RandGaussianNoised", "keys": ["image"], "std": 0.05, "prob": 0.2},
     ],
-    "trainer": {**DEFAULTS["trainer"], "max_epochs": 6, "check_val_every_n_epoch": 2},
+    "trainer": {**DEFAULTS["trainer"], "max_epochs": 12, "check_val_every_n_epoch": 2},
     "postprocessing": [{"name": "star-nms", "min_object_size": 15}],
 }

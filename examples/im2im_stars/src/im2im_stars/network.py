@@ -29,14 +29,18 @@ class StarUNet(nn.Module):
         self.net = UNet(
             spatial_dims=2,
             in_channels=4 * in_channels,
-            out_channels=channels[0],
+            out_channels=2 * channels[0],
             channels=channels,
             strides=strides,
             num_res_units=residual_units,
             act="RELU",
             norm="BATCH",
         )
-        self.head = nn.Conv2d(channels[0], out_channels, 1)
+        # Distances are no linear functions of few features: what is near a border is far from another.
+        wide = 4 * channels[0]
+        self.head = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(2 * channels[0], wide, 1), nn.ReLU(), nn.Conv2d(wide, out_channels, 1)
+        )
         self.multiple = 2 ** len(strides)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -44,6 +48,6 @@ class StarUNet(nn.Module):
         height, width = image.shape[2:]
         # The border is continued rather than set to zero, which would look like background with a sharp edge.
         image = F.pad(image, (0, -width % self.multiple, 0, -height % self.multiple), mode="replicate")
-        predicted = self.head(F.relu(self.net(self.fold(image))))
+        predicted = self.head(self.net(self.fold(image)))
         enlarged = F.interpolate(predicted, scale_factor=2, mode="bilinear", align_corners=False)
         return enlarged[..., :height, :width]
