@@ -44,8 +44,8 @@ def test_it_learns_to_find_nuclei(tmp_path: Path) -> None:
         "dataset.path": tmp_path / "train",
         "network.channels": "[16, 24, 32, 48]",
         "dataset.patch_size": 96,
-        "trainer.max_epochs": 20,
-        "trainer.check_val_every_n_epoch": 20,
+        "trainer.max_epochs": 48,
+        "trainer.check_val_every_n_epoch": 48,
         "trainer.accelerator": "cpu",
         "trainer.progress": "false",
     }
