@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from im2im_core.bundle import open_bundle
@@ -18,7 +17,8 @@ from im2im_core.formats import image_writer
 from im2im_core.registry import Registry
 from im2im_core.training import train
 
-LEAST_AP = 0.6
+# Otsu + watershed comes to 0.742 on these three images.
+LEAST_AP = 0.75
 
 
 def registry() -> Registry:
@@ -57,4 +57,3 @@ def test_it_learns_to_find_nuclei(tmp_path: Path) -> None:
     result = run_evaluation(found, tmp_path / "labels", str(tmp_path / "test"), [], tmp_path / "evaluation")
     assert len(result.cases) == 3
     assert result.mean["ap@0.50"] > LEAST_AP
-    assert np.isfinite(result.mean["ap@0.50"])

@@ -45,7 +45,10 @@ def _nms(config: StarNmsConfig, *, spatial_dims: int) -> Any:
     from im2im_stars.postprocessing import StarNms
 
     if spatial_dims != 2:
-        raise ConfigError(f"star-nms: polygons lie in a plane, and the images have '{spatial_dims}' spatial axes")
+        raise ConfigError(
+            f"star-nms: polygons lie in a plane, and the images have '{spatial_dims}' spatial axes",
+            "give it single planes, or take a model for volumes",
+        )
     return StarNms(config)
 
 
