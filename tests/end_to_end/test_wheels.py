@@ -17,6 +17,7 @@ PROJECTS = [
     *sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml")),
     *sorted(path.parent for path in ROOT.glob("examples/*/pyproject.toml")),
 ]
+PACKAGES = ("im2im_core", "im2im_embedseg", "im2im_fcn", "im2im_gan", "im2im_io", "im2im_example", "im2im_stars")
 OWN = ("im2im", "__editable__")
 
 pytestmark = pytest.mark.slow
@@ -82,13 +83,12 @@ def clean(tmp_path_factory: pytest.TempPathFactory, wheels: list[Path]) -> Path:
 
 def test_a_wheel_per_project(wheels: list[Path]) -> None:
     names = {wheel.name.partition("-")[0] for wheel in wheels}
-    assert names == {"im2im_core", "im2im_embedseg", "im2im_fcn", "im2im_gan", "im2im_io", "im2im_example"}
+    assert names == {*PACKAGES}
     assert len(wheels) == len(PROJECTS)
 
 
 def test_nothing_comes_from_the_checkout(clean: Path, tmp_path: Path) -> None:
-    modules = ("im2im_core", "im2im_embedseg", "im2im_fcn", "im2im_gan", "im2im_io", "im2im_example")
-    program = f"import importlib, json; print(json.dumps([importlib.import_module(m).__file__ for m in {modules!r}]))"
+    program = f"import importlib, json; print(json.dumps([importlib.import_module(m).__file__ for m in {PACKAGES!r}]))"
     for file in json.loads(run(clean / "python", "-c", program, cwd=tmp_path)):
         assert Path(file).is_relative_to(clean.parent), file
 
@@ -96,7 +96,7 @@ def test_nothing_comes_from_the_checkout(clean: Path, tmp_path: Path) -> None:
 def test_plug_ins_are_active_from_wheels(clean: Path, tmp_path: Path) -> None:
     lines = run(clean / "im2im", "plugins", cwd=tmp_path).splitlines()
     states = {line.split()[0]: line for line in lines[1:] if line and not line.startswith(" ")}
-    assert set(states) == {"builtin", "embedseg", "example", "fcn", "gan", "io"}
+    assert set(states) == {"builtin", "embedseg", "example", "fcn", "gan", "io", "stars"}
     assert all("active" in line for line in states.values()), states
 
 
@@ -113,7 +113,7 @@ def test_components_and_their_settings_are_found(clean: Path, tmp_path: Path) ->
 
 def test_types_and_templates_are_in_the_wheels(clean: Path) -> None:
     site = next(clean.parent.rglob("im2im_core")).parent
-    for package in ("im2im_core", "im2im_embedseg", "im2im_io", "im2im_example"):
+    for package in ("im2im_core", "im2im_embedseg", "im2im_io", "im2im_example", "im2im_stars"):
         assert (site / package / "py.typed").is_file()
     templates = sorted(path.name for path in (ROOT / "im2im_core" / "templates").iterdir())
     assert sorted(path.name for path in (site / "im2im_core" / "templates").iterdir()) == templates
@@ -128,6 +128,11 @@ def test_factories_build_from_wheels(clean: Path, tmp_path: Path) -> None:
         "print(sum(p.numel() for p in built.parameters()))\n"
     )
     assert int(run(clean / "python", "-c", program, cwd=tmp_path)) > 1_000_000
+
+
+def test_the_larger_example_passes_the_kit_from_its_wheel(clean: Path, tmp_path: Path) -> None:
+    out = run(clean / "im2im", "plugins", "check", "stars", cwd=tmp_path)
+    assert "checks passed" in out, out
 
 
 def test_a_plugin_from_an_empty_folder(clean: Path, tmp_path: Path) -> None:
