@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 MANIFESTS = pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt requirements-dev.txt
-SOURCES = im2im_core $(filter-out %.egg-info,$(wildcard plugins/*/src/*))
+SOURCES = im2im_core $(filter-out %.egg-info,$(wildcard plugins/*/src/* examples/*/src/*))
 
 .PHONY: demo test lint lint-types docs pytest pytest-bioio bench env clean
 
