@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from im2im_core.cli import app
+from im2im_core.config import resolve
 from im2im_core.errors import Im2imError
 from im2im_core.registry import Registry
 
@@ -143,6 +147,46 @@ def test_console_blocks_show_what_is_printed(block: Block, empty_folder: Path) -
     with pytest.raises(Im2imError) as caught:
         app(words(command.removeprefix("$ ")), standalone_mode=False)
     assert shown == f"error: {caught.value.message}\nhint: {caught.value.hint}\n"
+
+
+def of_language(language: str) -> list[Block]:
+    return [block for block in BLOCKS if block.language == language]
+
+
+def test_every_block_is_of_a_language_that_is_tested() -> None:
+    """Text is what nothing here can run: jobs of a cluster, signatures (compared elsewhere), programs with a window."""
+    known = {"bash", "console", "csv", "python", "text", "toml", "yaml"}
+    assert [str(block) for block in BLOCKS if block.language not in known] == []
+
+
+@pytest.mark.parametrize("block", of_language("toml"), ids=str)
+def test_descriptions_of_packages_name_a_plugin(block: Block) -> None:
+    described = tomllib.loads(block.text)["project"]
+    ((name, module),) = described["entry-points"]["im2im"].items()
+    assert module.partition(".")[0] == f"im2im_{name.replace('-', '_')}"
+
+
+@pytest.mark.parametrize("block", of_language("yaml"), ids=str)
+def test_settings_are_accepted(block: Block) -> None:
+    """Pieces of a run are completed; the reference is made from the code and compared with it."""
+    settings = yaml.safe_load(block.text)
+    assert settings
+    if block.page.parent.name != "reference":
+        run = {"model": {"name": "fcn", "task": "semantic-segmentation"}, "dataset": {"path": "x"}, **settings}
+        assert resolve(Registry.discover(), file=run).model.name
+
+
+@pytest.mark.parametrize("block", of_language("csv"), ids=str)
+def test_tables_have_the_columns_of_pairs(block: Block) -> None:
+    rows = list(csv.DictReader(block.text.splitlines()))
+    assert rows
+    assert set(rows[0]) <= {"image", "target", "costmap"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_programs_that_are_named_exist(page: Path) -> None:
+    for program in re.findall(r"python ((?:benchmarks|docs)/\S+\.py)", page.read_text(encoding="utf-8")):
+        assert (ROOT / program).is_file(), program
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.language == "bash"], ids=str)
