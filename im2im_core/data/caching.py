@@ -17,12 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from im2im_core.data.config import FolderConfig
+from im2im_core.data.contents import remembered_hash
 from im2im_core.errors import Im2imError
-from im2im_core.files import stamp, write_beside
+from im2im_core.files import write_beside
 from im2im_core.layouts import Subject
 
 log = logging.getLogger(__name__)
-FORMAT = 1  # raise it when cached samples are made in another way
+FORMAT = 2  # raise it when cached samples are made in another way
 
 Items = Sequence[dict[str, Any]]
 
@@ -36,7 +37,7 @@ class PlainPersistentDataset(PersistentDataset):  # type: ignore[misc]
 
     def _cachecheck(self, item: dict[str, Any]) -> Any:
         assert self.cache_dir is not None
-        file = self.cache_dir / f"{item['key']}.safetensors"
+        file = self.cache_dir / f"{sample_key(item, self.cache_dir)}.safetensors"
         if file.is_file():
             try:
                 return load_file(file)
@@ -105,19 +106,27 @@ class SmartCache:
 
 
 def make_items(subjects: Iterable[Subject], settings: Sequence[Any]) -> list[dict[str, Any]]:
-    """What MONAI's data sets iterate over: a subject and the key of its cached sample.
+    """What MONAI's data sets iterate over: a subject, and the settings that decide how a sample is made from it."""
+    return [{"subject": subject, "settings": list(settings)} for subject in subjects]
 
-    The key covers the paths, sizes and times of change of the files, and `settings`: all that decides how a sample is
-    made from them.
+
+def sample_key(item: Mapping[str, Any], folder: Path) -> str:
+    """The name of a cached sample: covers what the files hold and the settings, and not where the files lie.
+
+    Args:
+        item: from `make_items`.
+        folder: of the cache, where it is remembered what files hold.
     """
-    items = []
-    for subject in subjects:
-        files = [path for path in (subject.image, subject.target, subject.costmap) if path is not None]
-        value = [] if subject.value is None else [subject.value]
-        described = [FORMAT, *settings, *value, *([str(path.resolve()), *stamp(path)] for path in files)]
-        key = hashlib.sha256(json.dumps(described).encode()).hexdigest()[:40]
-        items.append({"subject": subject, "key": key})
-    return items
+    subject: Subject = item["subject"]
+    files = {"image": subject.image, "target": subject.target, "costmap": subject.costmap}
+    # The suffixes too, since they decide on the reader.
+    contents = {
+        role: [path.suffixes, remembered_hash(path, folder / "contents")]
+        for role, path in files.items()
+        if path is not None
+    }
+    described = json.dumps([FORMAT, item["settings"], subject.value, contents])
+    return hashlib.sha256(described.encode()).hexdigest()[:40]
 
 
 def cached(

@@ -234,7 +234,7 @@ def test_second_epoch_and_second_run_read_no_image_file(tmp_path, load, recwarn)
     assert same(epoch(again, 0), one)
     assert load.take() == []
     assert not [w for w in recwarn if "orrupt" in str(w.message)]
-    assert len(list((tmp_path / "c").iterdir())) == len(subjects)
+    assert len(list((tmp_path / "c").glob("*.safetensors"))) == len(subjects)
 
 
 def test_what_changes_a_sample_renews_the_cache(tmp_path, load):
@@ -251,12 +251,25 @@ def test_what_changes_a_sample_renews_the_cache(tmp_path, load):
     assert sum(int((image == 0).all()) for batch in batches for image in batch["image"]) == 3
 
 
+def test_the_cache_is_found_where_files_were_moved_or_touched(tmp_path, load):
+    """Its keys are made of what files hold, and not of where they lie or when they were written."""
+    folder = make_data(tmp_path / "d", 3)
+    first = epoch(make(folder, load, tmp_path / "c", val_fraction=0))
+    assert len(load.take()) == 6
+    folder.rename(tmp_path / "elsewhere")
+    for file in (tmp_path / "elsewhere").iterdir():
+        os.utime(file, ns=(1, 1))
+    assert same(epoch(make(tmp_path / "elsewhere", load, tmp_path / "c", val_fraction=0)), first)
+    assert load.take() == []
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00" * 7, b"PK\x03\x04 half of a file"])
 def test_a_damaged_cache_file_is_made_anew(tmp_path, load, content):
     data = make(make_data(tmp_path / "d"), load, tmp_path / "c")
     before = epoch(data)
-    for file in (tmp_path / "c").iterdir():
-        file.write_bytes(content)
+    for file in (tmp_path / "c").rglob("*"):
+        if file.is_file():
+            file.write_bytes(content)
     assert same(epoch(data), before)
     load.take()
     epoch(data)
@@ -271,7 +284,7 @@ def test_training_goes_on_when_the_cache_cannot_be_written(tmp_path, load, caplo
     data = make(make_data(tmp_path / "d"), load, tmp_path / "c")
     assert len(epoch(data)) == 3
     assert "No space left" in caplog.text
-    assert not list((tmp_path / "c").iterdir())
+    assert not list((tmp_path / "c").glob("*.safetensors"))
 
 
 @pytest.mark.parametrize(("cache", "reads"), [("memory", 0), ("smart", 0), ("none", 3 * 2 * 4)])

@@ -11,7 +11,7 @@ import tifffile
 
 from im2im_core.builtin.dataset_config import PairedConfig
 from im2im_core.builtin.metrics import mae, pearson, rmse
-from im2im_core.data.caching import make_items
+from im2im_core.data.caching import make_items, sample_key
 from im2im_core.data.pairs import inspect_paired
 from im2im_core.data.samples import LoadSample
 from im2im_core.data.survey import survey_paired
@@ -106,8 +106,8 @@ def test_a_number_is_an_image_of_that_value(tmp_path: Path) -> None:
 
 def test_another_number_is_another_cached_sample(tmp_path: Path) -> None:
     table(tmp_path)
-    keys = {make_items([Subject("s0", tmp_path / "s0.tiff", value=v)], ())[0]["key"] for v in (None, 0.0, 1.0)}
-    assert len(keys) == 3
+    items = make_items([Subject("s0", tmp_path / "s0.tiff", value=v) for v in (None, 0.0, 1.0)], ())
+    assert len({sample_key(item, tmp_path / "cache") for item in items}) == 3
 
 
 # --- the table of results

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from im2im_core import DataError, DataFacts, Image, Sample, write_beside
+from im2im_core.data.contents import content_hash
 from im2im_core.data.pairs import Subject
 from im2im_core.data.samples import LoadSample
 from im2im_embedseg.crop_index import CropSettings, Shard
@@ -168,19 +169,6 @@ class WholeImages:
     def __getitem__(self, index: int) -> Sample:
         with _opened(self.folder / self.shards[index].files[0]) as file:
             return {key: torch.from_numpy(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118
-
-
-def content_hash(path: Path) -> str:
-    """Of a file; of an image that is a folder, of all its files and their names."""
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file())
-        parts = [[file.relative_to(path).as_posix(), content_hash(file)] for file in files]
-        return hashlib.blake2b(json.dumps(parts).encode(), digest_size=20).hexdigest()
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
-    except OSError as error:
-        raise DataError(f"cannot read '{path}': {error.strerror}", "check the path and its permissions") from error
 
 
 def _names(name: str, count: int) -> tuple[str, ...]:
