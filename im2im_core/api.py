@@ -22,6 +22,7 @@ from im2im_core.metric_choice import choose_metrics
 from im2im_core.prediction import Predictor
 from im2im_core.processes import shared_run_folder
 from im2im_core.registry import Registry
+from im2im_core.selection import as_trained
 from im2im_core.training import FinishedRun, InitialWeights, new_run_dir
 from im2im_core.training import train as run_training
 
@@ -94,6 +95,7 @@ class TrainedModel:
         if isinstance(image, np.ndarray):
             return self._predictor.predict(self._as_image(image, axes), progress).compute()
         opened = image if isinstance(image, Image) else self._load(Path(image))
+        opened = as_trained(opened, self._predictor.bundle.channels, self.manifest.in_channels)
         return self._predictor.predict(opened, progress)
 
     def _as_image(self, array: NumpyArray, axes: str | None) -> Image:
@@ -120,6 +122,7 @@ def train(
     preset: str | None = None,
     model: str | None = None,
     out: PathOrName = "runs",
+    channels: Sequence[str | int] = (),
     settings: Mapping[str, Any] | None = None,
     config: PathOrName | None = None,
     init_from: PathOrName | None = None,
@@ -131,6 +134,7 @@ def train(
         preset: settings for a kind of data.
         model: instead of the preset's.
         out: folder in which the run's folder is made.
+        channels: of the images, names or numbers from 0; empty: all.
         settings: by dotted name, as {"trainer.max_epochs": 5}.
         config: YAML file of settings, as `im2im init` writes it; preset and model lie below and above it.
         init_from: bundle whose weights the training starts from.
@@ -143,6 +147,8 @@ def train(
     """
     registry = Registry.discover()
     flags: dict[str, Any] = {"dataset": {"path": str(data)}, **({"model": {"name": model}} if model else {})}
+    if channels:
+        flags["dataset"]["channels"] = list(channels)
     assignments = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
     file = read_yaml(Path(config)) if config else {}
     run = resolve(registry, preset=preset, file=file, flags=flags, assignments=assignments)

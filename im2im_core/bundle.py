@@ -77,6 +77,11 @@ class Bundle:
     manifest: BundleManifest
     config: RunConfig
 
+    @property
+    def channels(self) -> tuple[str | int, ...]:
+        """Channels of the training images that were learned from; empty: all, or the data set has no such setting."""
+        return tuple(getattr(self.config.dataset.config, "channels", ()))
+
 
 def save_bundle(
     path: Path,

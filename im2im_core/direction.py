@@ -33,7 +33,12 @@ def in_direction(bundle: Bundle, direction: str) -> Bundle:
             "preprocessing has changed the targets in training, so they cannot be taken from their files",
             "train with preprocessing of the image alone",
         )
-    config = replace(bundle.config, model=replace(model, config=turned), preprocessing=(), postprocessing=())
+    dataset = bundle.config.dataset
+    if bundle.channels:  # of the images, which go in no more
+        dataset = replace(dataset, config=dataset.config.model_copy(update={"channels": ()}))
+    config = replace(
+        bundle.config, dataset=dataset, model=replace(model, config=turned), preprocessing=(), postprocessing=()
+    )
     old = bundle.manifest
     manifest = old.model_copy(
         update={

@@ -39,6 +39,7 @@ class Subject:
         target: what the image is to become; None when there is none, or it is a number.
         costmap: 0 where a pixel does not count; None when every pixel does.
         value: the target of an image that a table gives a number.
+        channels: of the image, names or numbers from 0; empty: all.
     """
 
     stem: str
@@ -46,6 +47,7 @@ class Subject:
     target: Path | None = None
     costmap: Path | None = None
     value: float | None = None
+    channels: tuple[str, ...] = ()
 
     @property
     def has_target(self) -> bool:

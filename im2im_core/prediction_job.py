@@ -20,7 +20,7 @@ from im2im_core.image import Image
 from im2im_core.prediction import Predictor
 from im2im_core.registry import Registry
 from im2im_core.result_files import ResultFiles
-from im2im_core.selection import Part
+from im2im_core.selection import Part, as_trained
 from im2im_core.uncertainty import Sampling, check_sampling, predict_uncertain
 from im2im_core.values_table import TASK as NUMBERS
 
@@ -129,7 +129,9 @@ class OpenedJob:
         Raises:
             DataError: the file cannot be opened or has no such part.
         """
-        return self.job.part.of(self._load(path))
+        image = self.job.part.of(self._load(path))
+        bundle = self._bundles[0]
+        return image if self.job.part.channels else as_trained(image, bundle.channels, bundle.manifest.in_channels)
 
     def in_blocks(self, image: Image) -> bool:
         """Whether it is predicted block by block, and the blocks may be predicted apart."""

@@ -60,6 +60,22 @@ def select_channels(image: Image, wanted: Sequence[str]) -> Image:
     return replace(image, data=data, channel_names=names)
 
 
+def as_trained(image: Image, channels: Sequence[str | int], count: int) -> Image:
+    """Of an image with more channels than a model takes, those that it was trained on.
+
+    Args:
+        image: with or without an axis of channels.
+        channels: the data set's setting; empty: all.
+        count: channels that the model takes.
+
+    Raises:
+        DataError: there is no such channel.
+    """
+    if image.sizes.get("C", 1) <= count:
+        return image
+    return select_channels(image, [str(channel) for channel in channels])
+
+
 def select_time(image: Image, time: int) -> Image:
     """One time point, without a time axis.
 

@@ -74,7 +74,11 @@ def split_sides(config: UnpairedConfig, seed: int) -> tuple[Sides, Sides]:
     Raises:
         DataError: nothing usable on disk.
     """
-    train, val = find_sides(config.source)
+    train, val = (
+        None if sides is None else Sides(config.choose_channels(sides.images), sides.targets)
+        for sides in find_sides(config.source)
+    )
+    assert train is not None  # only sides for validation may be missing
     if val is not None:
         return train, val
     kept_images, images = hold_out(train.images, config.val_fraction, seed)
@@ -111,15 +115,15 @@ def inspect_unpaired(config: UnpairedConfig, load: ReadImage) -> DataFacts:
 
 def facts_of_sides(train: Sides, val: Sides, load: ReadImage, spatial_dims: int | None) -> DataFacts:
     """Facts about two sides; `pairs` is how many images or targets an epoch visits: as many as the larger side has."""
-    path, target_path = (
-        min(subjects, key=lambda subject: subject.stem).image  # whichever way they were split
+    first, first_target = (
+        min(subjects, key=lambda subject: subject.stem)  # whichever way they were split
         for subjects in ([*train.images, *val.images], [*train.targets, *val.targets])
     )
-    image = open_image(load, path, spatial_dims)
-    target = open_image(load, target_path, image_dims(image))
-    check_not_empty(path, image)
-    check_not_empty(target_path, target)
-    facts = describe(train.most, image, target, axes=load(path).axes)
+    image = open_image(load, first.image, spatial_dims, first.channels)
+    target = open_image(load, first_target.image, image_dims(image))
+    check_not_empty(first.image, image)
+    check_not_empty(first_target.image, target)
+    facts = describe(train.most, image, target, axes=load(first.image).axes)
     return replace(facts, sides=(len(train.images), len(train.targets)))
 
 
@@ -170,6 +174,6 @@ def _subjects(files: Iterable[Path]) -> list[Subject]:
 def survey_unpaired(config: UnpairedConfig, load: ReadImage, *, images: bool = False) -> DataSurvey:
     """As `survey_paired`, of data that are no pairs: the shapes are those of the images."""
     sides = split_sides(config, seed=0)
-    paths = sorted(subject.image for side in sides for subject in side.images)
+    images_of = sorted((subject for side in sides for subject in side.images), key=lambda subject: subject.image)
     target_paths = sorted(subject.image for side in sides for subject in side.targets)
-    return survey_files(paths, target_paths, config.spatial_dims, load, images=images)
+    return survey_files(images_of, target_paths, config.spatial_dims, load, images=images)

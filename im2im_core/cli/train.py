@@ -11,6 +11,8 @@ import typer
 from im2im_core.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from im2im_core.config import RunConfig
     from im2im_core.registry import Registry
 
@@ -18,6 +20,14 @@ if TYPE_CHECKING:
 def train(
     model: options.Model = None,
     data: options.Data = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--channel",
+            help="Channel of the images to learn from: name, or number from 0. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     preset: options.PresetName = None,
     config: options.ConfigFile = None,
     network: options.Network = None,
@@ -44,7 +54,8 @@ def train(
     from im2im_core.registry import Registry
 
     registry = Registry.discover()
-    flags = flag_layer(model=model, data=data, network=network, discriminator=discriminator, loss=loss, task=task)
+    chosen = {"model": model, "network": network, "discriminator": discriminator, "loss": loss}
+    flags = flag_layer(data=data, channels=channel, task=task, **chosen)
     settings = resolve_settings(registry, preset=preset, config=config, flags=flags, sets=sets, resume=resume)
     if dry_run:
         typer.echo(settings.to_yaml(), nl=False)
@@ -56,11 +67,14 @@ def train(
     run_training(registry, settings, out, resume, init_from=init_from, init_partial=init_partial)
 
 
-def flag_layer(*, data: str | None, task: str | None = None, **chosen: str | None) -> dict[str, Any]:
+def flag_layer(
+    *, data: str | None, channels: Sequence[str] | None = None, task: str | None = None, **chosen: str | None
+) -> dict[str, Any]:
     """Flags as a layer of configuration; of `chosen`, the component by section."""
     layer: dict[str, Any] = {section: {"name": name} for section, name in chosen.items() if name}
-    if data:
-        layer["dataset"] = {"path": data}
+    dataset = {"path": data, "channels": list(channels or ())}
+    if any(dataset.values()):
+        layer["dataset"] = {name: value for name, value in dataset.items() if value}
     if task:
         layer["model"] = {**layer.get("model", {}), "task": task}
     return layer
@@ -85,9 +99,8 @@ def resolve_settings(
         if not (resume / "config.yaml").is_file():
             raise ConfigError(f"'{resume}' is not the folder of a run", "name the folder that holds config.yaml")
         file = overlay(read_yaml(resume / "config.yaml"), file)
-    data = flags.get("dataset", {}).get("path")
     # The data are for whichever data set is chosen: `--set dataset.name=...` drops what the layers below it set.
-    kept = [f"dataset.path={json.dumps(data)}"] if data else []
+    kept = [f"dataset.{name}={json.dumps(value)}" for name, value in flags.get("dataset", {}).items()]
     return resolve(registry, preset=preset, file=file, flags=flags, assignments=[*kept, *(sets or [])])
 
 

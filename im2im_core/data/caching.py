@@ -125,7 +125,7 @@ def sample_key(item: Mapping[str, Any], folder: Path) -> str:
         for role, path in files.items()
         if path is not None
     }
-    described = json.dumps([FORMAT, item["settings"], subject.value, contents])
+    described = json.dumps([FORMAT, item["settings"], subject.value, subject.channels, contents])
     return hashlib.sha256(described.encode()).hexdigest()[:40]
 
 

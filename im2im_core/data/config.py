@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, field_validator, model_validator
 
 from im2im_core.components import ComponentConfig
-from im2im_core.layouts import Source
+from im2im_core.layouts import Source, Subject
 
 Size = PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=2, max_length=3)]
 
@@ -23,6 +25,11 @@ class FolderConfig(ComponentConfig):
         ge=0,
         lt=1,
         description="share of the images set apart for validation where none are given; at least 1 of 2 or more images",
+    )
+    channels: tuple[str | int, ...] = Field(
+        default=(),
+        description="channels of the images that are learned from, names or numbers from 0, in this order; empty: all; "
+        "of files with more channels than these, prediction takes the same",
     )
     spatial_dims: Literal[2, 3] | None = Field(default=None, description="2 or 3; by default as the first image")
     patch_size: Size | None = Field(
@@ -54,6 +61,11 @@ class FolderConfig(ComponentConfig):
         default=0.25, gt=0, le=1, description="with 'smart': share of the images in memory that are replaced"
     )
 
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _one_channel(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | int) else value
+
     @model_validator(mode="after")
     def _one_source(self) -> FolderConfig:
         if (self.path is None) == (self.train is None):
@@ -66,6 +78,11 @@ class FolderConfig(ComponentConfig):
         if self.path is None:
             return {"train": self.train, "val": self.val}
         return {"train": self.path, "val": self.val} if self.val else self.path
+
+    def choose_channels(self, subjects: Iterable[Subject]) -> list[Subject]:
+        """The subjects with the channels of their images that are meant."""
+        channels = tuple(str(channel) for channel in self.channels)
+        return [replace(subject, channels=channels) for subject in subjects]
 
     def size(self, value: int | tuple[int, ...] | None, spatial_dims: int, name: str) -> tuple[int, ...] | None:
         """A size per spatial axis.

@@ -85,7 +85,7 @@ class LazySubjects:
 
     def _open(self, subject: Subject) -> _Opened:
         dims = self._facts.spatial_dims
-        image = open_image(self._load, subject.image, dims)
+        image = open_image(self._load, subject.image, dims, subject.channels)
         target = open_target(self._load, subject, image)
         costmap = open_image(self._load, subject.costmap, dims) if subject.costmap else None
         check_pair(subject, image, target, costmap)

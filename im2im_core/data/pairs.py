@@ -15,6 +15,7 @@ from im2im_core.incomplete import find_complete
 from im2im_core.interfaces import DataFacts, NumpyArray, ReadImage
 from im2im_core.layouts import Subject as Subject
 from im2im_core.layouts import find_split
+from im2im_core.selection import select_channels
 
 UNREADABLE = "check that the file is complete and opens in other software, or take it out of the data set"
 
@@ -26,9 +27,10 @@ def split_subjects(config: FolderConfig, seed: int) -> tuple[list[Subject], list
         DataError: nothing usable on disk.
     """
     split = find_split(config.source)
+    train = config.choose_channels(split.train)
     if split.val is not None:
-        return split.train, split.val
-    return hold_out(split.train, config.val_fraction, seed)
+        return train, config.choose_channels(split.val)
+    return hold_out(train, config.val_fraction, seed)
 
 
 def hold_out(subjects: Sequence[Subject], fraction: float, seed: int) -> tuple[list[Subject], list[Subject]]:
@@ -46,19 +48,20 @@ def hold_out(subjects: Sequence[Subject], fraction: float, seed: int) -> tuple[l
     return train, [subjects[index] for index in sorted(chosen)]
 
 
-def open_image(load: ReadImage, path: Path, spatial_dims: int | None) -> Image:
+def open_image(load: ReadImage, path: Path, spatial_dims: int | None, channels: Sequence[str] = ()) -> Image:
     """A lazy image with axes CYX or CZYX, any failure told with the file's name.
 
     Args:
         load: opens files.
         path: the file.
         spatial_dims: 2 or 3; None: as the image is.
+        channels: names or numbers from 0; empty: all.
 
     Raises:
-        DataError: unreadable, or of other dimensions.
+        DataError: unreadable, or of other dimensions or without such a channel.
     """
     try:
-        image = load(path)
+        image = select_channels(load(path), channels)
         return image.channels_first(spatial_dims or image.spatial_dims)
     except DataError as error:
         raise _named(path, error) from error
@@ -158,6 +161,7 @@ def inspect_paired(config: FolderConfig, load: ReadImage, *, incomplete: bool = 
     """
     if incomplete:
         subjects, _ = find_complete(config.source)
+        subjects = config.choose_channels(subjects)
         return facts_of(subjects, len(subjects), load, config.spatial_dims)
     train, val = split_subjects(config, seed=0)
     return facts_of([*train, *val], len(train), load, config.spatial_dims)
@@ -166,7 +170,7 @@ def inspect_paired(config: FolderConfig, load: ReadImage, *, incomplete: bool = 
 def facts_of(subjects: Sequence[Subject], pairs: int, load: ReadImage, spatial_dims: int | None) -> DataFacts:
     """Facts about subjects, read from the headers of the first one."""
     first = min(subjects, key=lambda subject: subject.stem)  # whichever way they were split
-    image = open_image(load, first.image, spatial_dims)
+    image = open_image(load, first.image, spatial_dims, first.channels)
     target = open_target(load, first, image)
     check_pair(first, image, target)
     has_costmap = any(subject.costmap for subject in subjects)

@@ -53,7 +53,7 @@ class LoadSample(Transform):  # type: ignore[misc]
 
     def _read(self, subject: Subject) -> Sample:
         dims = self.facts.spatial_dims
-        image = open_image(self.load, subject.image, dims)
+        image = open_image(self.load, subject.image, dims, subject.channels)
         target, target_path = open_target(self.load, subject, image), subject.target or subject.image
         costmap = open_image(self.load, subject.costmap, dims) if subject.costmap else None
         check_pair(subject, image, target, costmap)
@@ -90,8 +90,9 @@ class LoadSide(Transform):  # type: ignore[misc]
         Raises:
             DataError: with the name of the file that is at fault.
         """
-        path = data["subject"].image
-        image = open_image(self.load, path, self.facts.spatial_dims)
+        subject: Subject = data["subject"]
+        path = subject.image
+        image = open_image(self.load, path, self.facts.spatial_dims, subject.channels)
         is_image = self.key == "image"
         check_channels(path, image, self.facts.in_channels if is_image else self.facts.target_channels)
         check_not_empty(path, image)

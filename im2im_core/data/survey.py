@@ -15,6 +15,7 @@ from im2im_core.data.target_counts import TargetCounts
 from im2im_core.image import Image
 from im2im_core.incomplete import find_complete
 from im2im_core.interfaces import DataSurvey, NumpyArray, ReadImage
+from im2im_core.layouts import Subject
 
 MOST_PIXELS = 200_000
 STRIP_PIXELS = 2**27
@@ -38,10 +39,11 @@ def survey_paired(
     alone: list[Path] = []
     if incomplete:
         subjects, alone = find_complete(config.source)
+        subjects = config.choose_channels(subjects)
     else:
         subjects = sorted([s for part in split_subjects(config, seed=0) for s in part], key=lambda s: s.stem)
     targets = [subject.target for subject in subjects if subject.target]  # the listing saw to it that all have one
-    found = survey_files([subject.image for subject in subjects], targets, config.spatial_dims, load, images=images)
+    found = survey_files(subjects, targets, config.spatial_dims, load, images=images)
     numbers = np.array([subject.value for subject in subjects if subject.value is not None])
     if len(numbers):
         found = replace(found, target_range=_ranges([numbers[None]]), foreground=float(np.mean(numbers > 0)))
@@ -49,12 +51,17 @@ def survey_paired(
 
 
 def survey_files(
-    paths: Sequence[Path], target_paths: Sequence[Path], spatial_dims: int | None, load: ReadImage, *, images: bool
+    subjects: Sequence[Subject],
+    target_paths: Sequence[Path],
+    spatial_dims: int | None,
+    load: ReadImage,
+    *,
+    images: bool,
 ) -> DataSurvey:
     """Shapes, intensities and classes of images and targets.
 
     Args:
-        paths: the images.
+        subjects: the images.
         target_paths: the targets, as many or not.
         spatial_dims: 2 or 3; None: as the images are.
         load: opens a file.
@@ -67,14 +74,15 @@ def survey_files(
     counts = TargetCounts()
     inside = total = 0
     pixel_size: dict[str, float] = {}
-    for path in paths:
-        image = open_image(load, path, spatial_dims)
+    for subject in subjects:
+        image = open_image(load, subject.image, spatial_dims, subject.channels)
         spatial_dims = spatial_dims or image_dims(image)
         pixel_size = pixel_size or dict(image.pixel_size)
         shapes.append(image.shape[1:])
         if images:
             strips = list(_strips(image))
-            intensities += [_some(read_pixels(strip, path), len(paths) * len(strips)) for strip in strips]
+            most = len(subjects) * len(strips)
+            intensities += [_some(read_pixels(strip, subject.image), most) for strip in strips]
     for path in target_paths:
         strips = list(_strips(open_image(load, path, spatial_dims)))
         for number, strip in enumerate(strips):

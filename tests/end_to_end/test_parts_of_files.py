@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_whole_road import PLUGINS, REGISTRY, tiny_bundle
+from test_whole_road import CPU, PLUGINS, REGISTRY, tiny_bundle, tiny_run
 
-from im2im_core import Image
-from im2im_core.cli import main
-from im2im_core.demo_images import make_nuclei
+from im2im_core import DataError, Image, load_bundle
+from im2im_core.bundle import open_bundle
+from im2im_core.cli import app, main
+from im2im_core.cli.predict import run_prediction
+from im2im_core.demo_images import make_nuclei, write_demo
 from im2im_core.formats import image_loader, image_writer
 
 Predict = Callable[..., int]
@@ -118,3 +120,47 @@ def test_a_scene(predict: Predict, frames: list[Any], tmp_path: Path, capsys: An
     np.save(tmp_path / "n.npy", frames[0])
     assert predict(tmp_path / "n.npy", tmp_path / "none", "--scene", "1") == 1
     assert "knows no scenes" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def stained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same pairs twice: images of one channel, and with another stain before it."""
+    alone, among = (tmp_path_factory.mktemp(name) for name in ("alone", "among"))
+    writer = image_writer(REGISTRY, Path("a.tiff"))
+    write_demo(alone, 4, 1, 0, writer.write, size=96)
+    for path in alone.rglob("*.tiff"):
+        image = image_loader(REGISTRY)(path)
+        if "_IM" in path.name:
+            pixels = image.compute()
+            image = Image(np.stack([pixels[::-1], pixels]), "CYX", image.pixel_size, ("GFP", "DAPI"))
+        writer.write(among / path.relative_to(alone), image)
+    return alone, among
+
+
+@pytest.mark.parametrize("cache", ["persistent", "lazy"])
+def test_learning_from_one_channel_of_several(stained: tuple[Path, Path], tmp_path: Path, cache: str) -> None:
+    """As from images that have no other, and prediction takes the same channel by itself."""
+    alone, among = stained
+    settings = {"dataset.cache": cache, "dataset.patch_size": 32}
+    one = tiny_run(alone / "train", tmp_path / "one", **settings).bundle
+    two = tiny_run(among / "train", tmp_path / "two", **settings, **{"dataset.channels": "dapi"}).bundle
+    first, second = (open_bundle(path, REGISTRY).manifest for path in (one, two))
+    assert (second.in_channels, second.channel_names) == (1, ("DAPI",))
+    assert second.weights_sha256 == first.weights_sha256
+    for bundle, data in ((one, alone), (two, among), (two, alone)):
+        out = tmp_path / f"{bundle.parent.name}-{data.name}"
+        assert not run_prediction(REGISTRY, bundle, str(data / "test"), out, execution=CPU)
+    results = [image_loader(REGISTRY)(path).compute() for path in sorted(tmp_path.glob("*-*/*.tiff"))]
+    assert len(results) == 3
+    np.testing.assert_array_equal(results[0], results[1])
+    np.testing.assert_array_equal(results[0], results[2])
+    (file,) = (among / "test").glob("*_IM.tiff")
+    np.testing.assert_array_equal(load_bundle(two, device="cpu").predict(file).compute(), results[0])
+
+
+def test_channels_of_the_command_line(stained: tuple[Path, Path], tmp_path: Path, capsys: Any) -> None:
+    common = ["train", "--preset", "nuclei-2d", "--data", str(stained[1] / "train"), "--dry-run"]
+    app([*common, "--channel", "DAPI", "--channel", "0"], standalone_mode=False)
+    assert "channels: [DAPI, '0']" in capsys.readouterr().out.replace("\n  - ", "")
+    with pytest.raises(DataError, match="no channel 'Cy5'"):
+        app([*common[:-1], "--channel", "Cy5", "--out", str(tmp_path)], standalone_mode=False)

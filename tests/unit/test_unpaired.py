@@ -530,3 +530,22 @@ def test_real_masks_and_fluorescence(tmp_path, load):
     held = list(data.val_dataloader())
     assert len(held) == 4
     assert all(batch["image"].shape == batch["target"].shape for batch in held)
+
+
+# --- channels
+
+
+def test_channels_are_those_of_the_images(tmp_path, load):
+    """Each channel of an image has a value of its own; targets keep all of theirs."""
+    for number, path in enumerate(sorted(fill(tmp_path / "A", 3, channels=3).iterdir())):
+        np.save(path, np.arange(3, dtype=np.uint8)[:, None, None] + np.full((3, 40, 48), 10 * number, np.uint8))
+    fill(tmp_path / "B", 4, first=101, shape=(33, 36), channels=2)
+    data = make(tmp_path, load, tmp_path / "c", channels=(2, "0"))
+    assert (data.facts.in_channels, data.facts.target_channels) == (2, 2)
+    (batch,) = epoch(data)
+    assert batch["image"].shape[1] == batch["target"].shape[1] == 2
+    assert {tuple(patch[:, 0, 0].tolist()) for patch in batch["image"]} <= {(10 * n + 2, 10 * n) for n in range(3)}
+    config = UnpairedConfig(path=str(tmp_path), channels=2)
+    assert survey_unpaired(config, load, images=True).image_range == ((2.0, 22.0),)
+    with pytest.raises(DataError, match="no channel '3'"):
+        inspect_unpaired(UnpairedConfig(path=str(tmp_path), channels="3"), load)

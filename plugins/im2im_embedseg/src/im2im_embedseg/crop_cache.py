@@ -90,7 +90,9 @@ class CropMaker:
     def key(self, subject: Subject, *, crops: bool) -> str:
         """Covers the contents of the files and the settings, and not where the files lie."""
         files = {"image": subject.image, "target": subject.target, "costmap": subject.costmap}
-        contents = {role: content_hash(path) for role, path in files.items() if path is not None}
+        contents: dict[str, Any] = {role: content_hash(path) for role, path in files.items() if path is not None}
+        if subject.channels:
+            contents["channels"] = subject.channels
         settings = asdict(self.settings) if crops else {"fingerprint": self.settings.fingerprint}
         described = [FORMAT, self.facts.spatial_dims, settings, contents]
         return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:40]
