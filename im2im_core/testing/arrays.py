@@ -15,7 +15,7 @@ from im2im_core.components import Component
 from im2im_core.config import resolve
 from im2im_core.errors import Im2imError
 from im2im_core.interfaces import NumpyArray
-from im2im_core.testing.checks import CheckFailed, Subject, require
+from im2im_core.testing.checks import CheckFailed, Subject, in_each, require
 from im2im_core.testing.toy_data import disc_image, target_for
 
 SIZE = {2: (64, 72), 3: (16, 40, 48)}
@@ -114,8 +114,7 @@ def check_empty_images(subject: Subject) -> None:
 
 def _transformed(subject: Subject) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
     """Dimensions, sample before, sample after."""
-    for dims in (2, 3):
-        step = subject.build(spatial_dims=dims)
+    for dims, step in in_each(lambda dims: subject.build(spatial_dims=dims)):
         for seed in SEEDS if subject.component.random else SEEDS[:1]:
             for channels in (1, 3):
                 sample = _sample(dims, seed, channels)
@@ -165,12 +164,14 @@ def _sample(dims: int, seed: int, channels: int) -> dict[str, Any]:
 
 def _processed(subject: Subject) -> Iterator[tuple[int, Any, NumpyArray]]:
     """Dimensions, the post-processor and a prediction: of a model that uses it, or of as many channels as it takes."""
-    for dims in (2, 3):
-        made = _of_a_model(subject, dims)
-        if made is not None:
-            yield (dims, *made)
+
+    def make(dims: int) -> tuple[Any, NumpyArray | None]:
+        return _of_a_model(subject, dims) or (subject.build(spatial_dims=dims, model=None, pixel_size={}), None)
+
+    for dims, (step, of_a_model) in in_each(make):
+        if of_a_model is not None:
+            yield dims, step, of_a_model
             continue
-        step = subject.build(spatial_dims=dims, model=None, pixel_size={})
         image, labels = disc_image(dims, 0, SIZE[dims])
         foreground = np.where(labels > 0, 4.0, -4.0).astype(np.float32) + 0.5 * image
         problem: Exception | None = None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from im2im_core.errors import ComponentError, ConfigError
+from im2im_core.errors import ComponentError, ConfigError, Im2imError
 from im2im_core.registry import ENTRY_POINT_GROUP, PluginInfo, Registered, Registry
 
 Settings = Mapping[str, Mapping[str, Any]]
@@ -64,6 +64,26 @@ class Subject:
             return call_factory(self, **available)  # type: ignore[arg-type]
         except ConfigError as error:
             raise NotChecked(f"{error.message}; {error.hint}") from error
+
+
+def in_each(make: Callable[[int], Any]) -> list[tuple[int, Any]]:
+    """What is made in 2D and in 3D, less the one that is refused with words; a component may be for one of them.
+
+    Raises:
+        NotChecked: both are refused for lack of settings.
+        CheckFailed: both are refused.
+    """
+    made: list[tuple[int, Any]] = []
+    refused: list[Exception] = []
+    for dims in (2, 3):
+        try:
+            made.append((dims, make(dims)))
+        except (Im2imError, NotChecked) as error:
+            refused.append(error)
+    if not made:
+        first = refused[0]
+        raise first if isinstance(first, NotChecked) else CheckFailed(str(first)) from first
+    return made
 
 
 @dataclass(frozen=True, slots=True)

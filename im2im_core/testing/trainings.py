@@ -16,10 +16,9 @@ from im2im_core.build import build_model
 from im2im_core.bundle import open_bundle
 from im2im_core.components import Component
 from im2im_core.config import resolve
-from im2im_core.errors import Im2imError
 from im2im_core.image import Image
 from im2im_core.prediction import Predictor
-from im2im_core.testing.checks import CheckFailed, NotChecked, Subject, require
+from im2im_core.testing.checks import NotChecked, Subject, in_each, require
 from im2im_core.testing.toy_data import PIXELS, disc_image, load, with_toy_reader, write_pairs
 from im2im_core.training import train
 
@@ -97,8 +96,7 @@ def check_batches(subject: Subject) -> None:
     """Batches hold float32 images (B, C, [Z,] Y, X) and targets of the same pixels."""
     import torch
 
-    for dims in _accepted(subject):
-        batch = _first_batches(subject, dims, seed=0)[0]
+    for dims, (batch, *_) in in_each(lambda dims: _first_batches(subject, dims, seed=0)):
         require({"image", "target"} <= set(batch), f"in {dims}D a batch holds {sorted(batch)}")
         require(batch["image"].dtype == torch.float32, f"in {dims}D images are {batch['image'].dtype}")
         require(batch["image"].ndim == dims + 2, f"in {dims}D images have shape {tuple(batch['image'].shape)}")
@@ -110,7 +108,7 @@ def check_seed(subject: Subject) -> None:
     """The same seed gives the same batches, another one others."""
     import torch
 
-    dims = _accepted(subject)[0]
+    dims, _ = in_each(lambda dims: _first_batches(subject, dims, seed=0))[0]
     one, two, other = (_first_batches(subject, dims, seed) for seed in (1, 1, 2))
     same = all(torch.equal(a["image"], b["image"]) for a, b in zip(one, two, strict=True))
     require(same, "a second data set of the same seed gives other batches")
@@ -132,22 +130,6 @@ def check_resolves(subject: Subject) -> None:
 
 def _flags(subject: Subject, data: Path, dims: int) -> dict[str, Any]:
     return {"model": {"name": subject.entry.qualified}, "dataset": {"path": str(data), "spatial_dims": dims}}
-
-
-def _accepted(subject: Subject) -> list[int]:
-    """2 and 3, less what the data set refuses with words; it may be made for one of them."""
-    accepted: list[int] = []
-    refused: list[Exception] = []
-    for dims in (2, 3):
-        try:
-            _first_batches(subject, dims, seed=0)
-            accepted.append(dims)
-        except (Im2imError, NotChecked) as error:
-            refused.append(error)
-    if not accepted:
-        first = refused[0]
-        raise first if isinstance(first, NotChecked) else CheckFailed(str(first)) from first
-    return accepted
 
 
 def _first_batches(subject: Subject, dims: int, seed: int) -> list[dict[str, Any]]:

@@ -190,6 +190,17 @@ def test_a_data_set_may_be_of_one_dimensionality(write: Write) -> None:
             check()
 
 
+@pytest.mark.parametrize("kind", ["transform", "postprocessor"])
+def test_arrays_may_be_of_one_dimensionality(write: Write, kind: str) -> None:
+    refusing = '    from im2im_core import ConfigError\n    if spatial_dims == 3:\n        raise ConfigError("flat")\n'
+    head = f"def _{kind}(config, *, spatial_dims):\n"
+    module = write(head if kind == "transform" else f"def _{kind}(config):\n", head + refusing)
+    chosen = [check for check in checks_of(module) if check.name.startswith(f"{kind}-toy-")]
+    assert len(chosen) > 5
+    for check in chosen:
+        check()
+
+
 def test_a_data_set_that_takes_nothing_fails(write: Write) -> None:
     refusing = 'from im2im_core import DataError\n    raise DataError("no data at all")\n'
     module = write("data = _paired(config", f"{refusing}    data = _paired(config")
