@@ -6,12 +6,12 @@ STAMP = $(VENV)/.installed
 MANIFESTS = pyproject.toml $(wildcard plugins/*/pyproject.toml) constraints.txt requirements-dev.txt
 SOURCES = im2im_core $(filter-out %.egg-info,$(wildcard plugins/*/src/* examples/*/src/*))
 
-.PHONY: demo test lint lint-types docs pytest pytest-bioio bench env clean
+.PHONY: demo test lint lint-types reference docs pytest pytest-bioio bench env clean
 
 demo: env
 	$(BIN)/im2im demo
 
-test: lint docs pytest pytest-bioio
+test: lint pytest pytest-bioio
 
 lint: env
 	$(BIN)/ruff check .
@@ -22,9 +22,12 @@ lint: env
 lint-types: env
 	$(BIN)/mypy $(SOURCES)
 
-# Pages in site/: the reference written anew, then everything built; whatever is amiss is an error.
-docs: env
+# The pages of the reference written anew; the tests compare them with the code.
+reference: env
 	$(BIN)/python docs/generate_reference.py
+
+# Pages in site/; whatever is amiss is an error. The tests build them too.
+docs: env
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 pytest: env

@@ -12,23 +12,16 @@ objects. Both are judged by `im2im evaluate`. What is done already is kept.
 from __future__ import annotations
 
 import argparse
-import csv
-import statistics
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from commands import im2im, mean_figures
 from tifffile import imread, imwrite
 
 IMAGES_PER_EPOCH = 16
-
-
-def im2im(*words: Any) -> None:
-    """Run the command that lies beside this Python."""
-    subprocess.run([Path(sys.executable).parent / "im2im", *(str(word) for word in words)], check=True)
 
 
 def images(folder: Path, part: str) -> dict[str, np.ndarray[Any, Any]]:
@@ -71,15 +64,6 @@ def peer(arguments: argparse.Namespace) -> None:
         imwrite(labels / f"{stem}.tiff", found.astype(np.uint16))
 
 
-def judged(labels: Path, holdout: Path) -> dict[str, float]:
-    """Mean figures on the hold-out."""
-    report = labels.with_name("report")
-    im2im("evaluate", labels, holdout, "--metric", "average-precision", "--no-baseline", "--out", report)
-    with (report / "evaluation.csv").open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return {name: statistics.mean(float(row[name]) for row in rows) for name in ("ap@0.50", "ap@0.75", "mean_ap")}
-
-
 def main() -> None:
     """Train, predict, evaluate and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -108,7 +92,8 @@ def main() -> None:
         words += ["--seconds", arguments.times * seconds]
         subprocess.run([str(word) for word in words], check=True)
     for name, labels in (("im2im", runs / "labels"), ("cellpose", other / "labels")):
-        print(f"{name}: " + ", ".join(f"{key} {value:.3f}" for key, value in judged(labels, arguments.holdout).items()))
+        figures = mean_figures(labels, arguments.holdout)
+        print(f"{name}: " + ", ".join(f"{key} {figures[key]:.3f}" for key in ("ap@0.50", "ap@0.75", "mean_ap")))
 
 
 if __name__ == "__main__":

@@ -11,16 +11,14 @@ same command goes on after an interruption. AP at an IoU threshold is TP/(TP+FP+
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
+from commands import im2im, mean_figures
 from tifffile import imread
 
 KEYS = ["image", "target", "costmap"]
@@ -82,11 +80,6 @@ def facts(folder: Path) -> tuple[float, int]:
     return round((total - foreground) / foreground, 2), int(np.percentile(sizes, 1)) - 1
 
 
-def im2im(*words: Any) -> None:
-    """Run the command that lies beside this Python."""
-    subprocess.run([Path(sys.executable).parent / "im2im", *(str(word) for word in words)], check=True)
-
-
 def trained(arguments: argparse.Namespace, arm: str, seed: int) -> Path:
     """The run of an arm and a seed, trained unless it is there."""
     out = arguments.out / f"{arm}-{seed}"
@@ -105,13 +98,7 @@ def judged(arguments: argparse.Namespace, arm: str, seed: int, run: Path) -> dic
     labels = arguments.out / f"{arm}-{seed}" / "labels"
     turned = ["--uncertainty", "test-time-augmentation"] if arm == "published" else []
     im2im("predict", run, arguments.holdout, labels, *turned)
-    report = labels.with_name("report")
-    im2im("evaluate", labels, arguments.holdout, "--metric", "average-precision", "--no-baseline", "--out", report)
-    with (report / "evaluation.csv").open(encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return {
-        name: statistics.mean(float(row[name]) for row in rows) for name in rows[0] if name.startswith(("ap", "mean"))
-    }
+    return mean_figures(labels, arguments.holdout)
 
 
 def main() -> None:

@@ -146,10 +146,10 @@ def train(
         Im2imError: for whatever a user can mend, with a hint.
     """
     registry = Registry.discover()
-    flags: dict[str, Any] = {"dataset": {"path": str(data)}, **({"model": {"name": model}} if model else {})}
-    if channels:
-        flags["dataset"]["channels"] = list(channels)
-    assignments = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
+    flags = {"model": {"name": model}} if model else {}
+    # As settings too, so that the data are for whichever data set the others choose.
+    given = {"dataset.path": str(data), **({"dataset.channels": list(channels)} if channels else {})}
+    assignments = [f"{name}={json.dumps(value)}" for name, value in {**given, **(settings or {})}.items()]
     file = read_yaml(Path(config)) if config else {}
     run = resolve(registry, preset=preset, file=file, flags=flags, assignments=assignments)
     start = InitialWeights(find_bundle(Path(init_from))) if init_from else None

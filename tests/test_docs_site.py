@@ -15,7 +15,7 @@ from im2im_core.registry import Registry
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-AGAIN = "python docs/generate_reference.py"
+AGAIN = "make reference"
 
 
 def generator() -> ModuleType:

@@ -74,13 +74,10 @@ def split_sides(config: UnpairedConfig, seed: int) -> tuple[Sides, Sides]:
     Raises:
         DataError: nothing usable on disk.
     """
-    train, val = (
-        None if sides is None else Sides(config.choose_channels(sides.images), sides.targets)
-        for sides in find_sides(config.source)
-    )
-    assert train is not None  # only sides for validation may be missing
+    train, val = find_sides(config.source)
+    train = Sides(config.choose_channels(train.images), train.targets)
     if val is not None:
-        return train, val
+        return train, Sides(config.choose_channels(val.images), val.targets)
     kept_images, images = hold_out(train.images, config.val_fraction, seed)
     kept_targets, targets = hold_out(train.targets, config.val_fraction, seed)
     held = Sides(images, targets)

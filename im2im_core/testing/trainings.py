@@ -108,12 +108,11 @@ def check_seed(subject: Subject) -> None:
     """The same seed gives the same batches, another one others."""
     import torch
 
-    dims, _ = in_each(lambda dims: _first_batches(subject, dims, seed=0))[0]
-    one, two, other = (_first_batches(subject, dims, seed) for seed in (1, 1, 2))
-    same = all(torch.equal(a["image"], b["image"]) for a, b in zip(one, two, strict=True))
-    require(same, "a second data set of the same seed gives other batches")
-    different = any(not torch.equal(a["image"], b["image"]) for a, b in zip(one, other, strict=False))
-    require(different, "another seed gives the same batches")
+    for dims, (one, two, other) in in_each(lambda dims: [_first_batches(subject, dims, seed) for seed in (1, 1, 2)]):
+        same = all(torch.equal(a["image"], b["image"]) for a, b in zip(one, two, strict=True))
+        require(same, f"in {dims}D a second data set of the same seed gives other batches")
+        different = any(not torch.equal(a["image"], b["image"]) for a, b in zip(one, other, strict=False))
+        require(different, f"in {dims}D another seed gives the same batches")
 
 
 def check_can_fit(subject: Subject) -> None:

@@ -37,6 +37,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return train(folder / "data" / "train", preset="nuclei-2d", out=folder / "runs", settings=settings)
 
 
+def test_the_data_are_for_whichever_data_set_is_chosen(tmp_path: Path) -> None:
+    """The folder is kept where a setting names another data set; here it holds nothing, and that is said of it."""
+    with pytest.raises(DataError, match="empty"):
+        (tmp_path / "empty").mkdir()
+        train(tmp_path / "empty", preset="nuclei-2d", out=tmp_path, settings={"dataset.name": "instances"})
+
+
 @pytest.fixture
 def picture() -> Any:
     return make_nuclei(np.random.default_rng(5), (80, 72), density=12)[0]

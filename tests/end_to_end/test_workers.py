@@ -77,7 +77,7 @@ def assert_equal(found: dict[str, Any], expected: dict[str, Any]) -> None:
     here, there = (table(each["objects"]) for each in (found, expected))
     assert [row.keys() for row in here] == [row.keys() for row in there]
     for mine, theirs in zip(here, there, strict=True):
-        # A mean over the network's output, which a block adds up in an order of its own.
+        # Made of the network's output, which is compared up to rounding above.
         assert float(mine.pop("score")) == pytest.approx(float(theirs.pop("score")), abs=2e-6)
         assert mine == theirs
 
